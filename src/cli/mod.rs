@@ -1,0 +1,40 @@
+//! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
+//! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Approve or reject AWS CodePipeline manual approvals without an AWS login, with a record an auditor can check.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// Runs the command line this process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {}
+}
+
+/// Prints a result line on standard output.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    #[expect(clippy::print_stdout, reason = "the one place where commands print their results")]
+    {
+        println!("{line}");
+    }
+}
+
+/// Prints a notice or an error on standard error.
+pub(crate) fn complain(line: impl std::fmt::Display) {
+    #[expect(clippy::print_stderr, reason = "the one place where commands print notices and errors")]
+    {
+        eprintln!("{line}");
+    }
+}
