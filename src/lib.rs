@@ -22,4 +22,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod domain;
+
 pub mod random;
