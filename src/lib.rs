@@ -22,7 +22,9 @@
 
 pub mod cli;
 pub mod clock;
+pub mod codepipeline;
 pub mod config;
 pub mod domain;
 
 pub mod random;
+pub mod store;

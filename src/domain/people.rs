@@ -2,8 +2,12 @@
 //! approvers too.
 
 use std::fmt;
+use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::ids::{AccountId, SessionId};
 
 /// What an account may be. A person may hold any combination, also none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -89,6 +93,41 @@ impl Roles {
 impl FromIterator<Role> for Roles {
     fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
         roles.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// A signed-in person as one request sees them. Read afresh for every request; never kept between two (S-27).
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub account: AccountId,
+    pub email: String,
+    pub name: String,
+    pub roles: Roles,
+    pub session: SessionId,
+    /// How they signed in: `password`, `setup`.
+    pub method: String,
+    pub signed_in_at: Timestamp,
+    pub stepped_up_at: Option<Timestamp>,
+    pub address: IpAddr,
+    /// The first 16 hexadecimal digits of the session secret's hash, for records.
+    pub session_mark: String,
+}
+
+/// Proof that a person held the approver role when the request came in. Decisions are made by an `Approver` and nobody
+/// else; the right is checked again inside the transaction that commits the intent and before every send (S-32, D-11).
+#[derive(Debug, Clone)]
+pub struct Approver(Person);
+
+impl Approver {
+    /// The only way to become one.
+    #[must_use]
+    pub fn of(person: &Person) -> Option<Self> {
+        person.roles.may_decide().then(|| Self(person.clone()))
+    }
+
+    #[must_use]
+    pub fn person(&self) -> &Person {
+        &self.0
     }
 }
 
