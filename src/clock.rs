@@ -62,7 +62,8 @@ impl Clock {
     #[must_use]
     pub fn machine_now(&self) -> Timestamp {
         match &*self.0 {
-            Kind::System { .. } => {
+            Kind::System { .. } =>
+            {
                 #[expect(clippy::disallowed_methods, reason = "measuring how far the machine's clock is off")]
                 Timestamp::now()
             }
