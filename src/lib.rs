@@ -23,3 +23,4 @@
 pub mod cli;
 pub mod clock;
 pub mod random;
+pub mod simulator;

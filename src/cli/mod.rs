@@ -1,6 +1,8 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod simulate;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,13 +16,17 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Simulate(simulate::Simulate),
+}
 
 /// Runs the command line this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {}
+    match cli.command {
+        Command::Simulate(simulate) => simulate.run(),
+    }
 }
 
 /// Prints a result line on standard output.
