@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
 mod errors;
+mod faults;
 mod harness;
+mod identity;
+mod living;
 mod modes;
 mod paging;
 mod situations;
