@@ -23,5 +23,10 @@
 pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod codepipeline;
+pub mod config;
 pub mod database;
+pub mod domain;
 pub mod random;
+pub mod simulator;
+pub mod store;

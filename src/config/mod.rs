@@ -1,0 +1,154 @@
+//! What the operator decided: `countersign.toml`, overridden key by key by the environment. Owns reading, checking and
+//! explaining mistakes; every message names the key, what is wrong with it and a value that would work. It never reads
+//! the process environment by itself (the caller hands it in) and never prints a secret.
+
+mod load;
+mod source;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::Url;
+
+pub use load::{BadConfig, Environment};
+pub use source::{Credentials, SourceConfig};
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the portal listens. Environment: `COUNTERSIGN_LISTEN`.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// The address people use, without a path. Required (and https) unless the portal listens on loopback.
+    #[serde(default)]
+    pub public_url: Option<Url>,
+    /// Where the private Postgres and local secrets live. Default: the platform's place for such data.
+    #[serde(default)]
+    pub data_dir: Option<PathBuf>,
+    /// How often each source is read through. 1 s to 1 h.
+    #[serde(default = "default_poll_interval")]
+    pub poll_interval: SignedDuration,
+    /// What is logged: a level, or `tracing` directives such as `info,countersign::watcher=debug`.
+    #[serde(default = "default_log")]
+    pub log: String,
+    #[serde(default)]
+    pub log_format: LogFormat,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpNet>,
+    #[serde(default)]
+    pub database: DatabaseConfig,
+    #[serde(default)]
+    pub session: SessionConfig,
+    /// Empty: one source, `default`, from the SDK's own environment.
+    #[serde(default)]
+    pub sources: Vec<SourceConfig>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+/// Which Postgres, and as whom.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// The serving login. Also `DATABASE_URL`. Absent: a private Postgres under the data directory.
+    #[serde(default)]
+    pub url: Option<SecretString>,
+    /// The login that owns the schema: used for migrations only. `COUNTERSIGN_DATABASE_OWNER_URL`.
+    #[serde(default)]
+    pub owner_url: Option<SecretString>,
+    /// The login that verifies and exports. Absent: the serving login. `COUNTERSIGN_DATABASE_READER_URL`.
+    #[serde(default)]
+    pub reader_url: Option<SecretString>,
+    /// Whether `serve` runs pending migrations. Default true.
+    #[serde(default)]
+    pub migrate: Option<bool>,
+    /// Where the server programs of a private Postgres are, when they are not found by themselves.
+    #[serde(default)]
+    pub postgres_bin: Option<PathBuf>,
+}
+
+/// How long people stay signed in (NIST SP 800-63B-4 AAL2; ASVS 7.3).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionConfig {
+    /// Without a request for this long, the session ends. 1 min to 1 h.
+    pub idle: SignedDuration,
+    /// The session ends after this in any case. 5 min to 12 h.
+    pub absolute: SignedDuration,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { idle: SignedDuration::from_mins(30), absolute: SignedDuration::from_hours(8) }
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_poll_interval() -> SignedDuration {
+    SignedDuration::from_secs(15)
+}
+
+fn default_log() -> String {
+    "info".to_owned()
+}
+
+impl Config {
+    /// The address people use, as an origin: scheme, host and port, no path.
+    #[must_use]
+    pub fn public_origin(&self) -> String {
+        let url = self.public_url();
+        url.origin().ascii_serialization()
+    }
+
+    /// The address people use. Without a configured one, the listening address itself (only ever loopback: `load` saw to
+    /// that).
+    #[must_use]
+    pub fn public_url(&self) -> Url {
+        self.public_url.clone().unwrap_or_else(|| {
+            Url::parse(&format!("http://{}", self.listen)).expect("a socket address makes an http address")
+        })
+    }
+
+    /// Whether cookies carry `__Host-` and `Secure`: everywhere but on plain http over loopback.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.public_url().scheme() == "https"
+    }
+
+    /// Where data is kept. As root a system directory, because the database runs as another user who could not reach a
+    /// private home.
+    #[must_use]
+    pub fn data_dir(&self, environment: &Environment) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| default_data_dir(environment, "countersign"))
+    }
+}
+
+/// The platform's place for the data of a program called `name`.
+#[must_use]
+pub fn default_data_dir(environment: &Environment, name: &str) -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/var/lib").join(name);
+    }
+    let home = environment.find("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    match environment.find("XDG_DATA_HOME") {
+        Some(data) if !data.is_empty() => PathBuf::from(data).join(name),
+        _ if cfg!(target_os = "macos") => home.join("Library/Application Support").join(name),
+        _ => home.join(".local/share").join(name),
+    }
+}
