@@ -2,13 +2,10 @@
 //! transaction, reads a clock, or decides anything; rows become domain values by `TryFrom`, and an impossible row is a
 //! loud [`Inconsistent`], never a default.
 
-<<<<<<< HEAD
-pub mod decisions;
-=======
 pub mod approvals;
+pub mod decisions;
 pub mod pipelines;
 pub mod sources;
->>>>>>> watch
 
 /// A row that the program could not have written. Names the table and the row.
 #[derive(Debug, thiserror::Error)]
