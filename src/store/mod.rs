@@ -3,6 +3,7 @@
 //! loud [`Inconsistent`], never a default.
 
 pub mod approvals;
+pub mod decisions;
 pub mod pipelines;
 pub mod sources;
 
