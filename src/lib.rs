@@ -32,3 +32,4 @@ pub mod domain;
 pub mod random;
 pub mod simulator;
 pub mod store;
+pub mod watcher;
