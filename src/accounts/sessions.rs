@@ -23,12 +23,14 @@ use crate::domain::ids::{SessionId, sha256};
 use crate::domain::people::Person;
 use crate::store::accounts::{self, Account};
 use crate::store::sessions::{self as stored, Ended, NewRow, mark_of};
-use crate::store::throttle::clear_tries;
+use crate::store::throttle::{self, clear_tries};
 
 /// How often a session's last-seen time is written (H-09).
 const TOUCH: SignedDuration = SignedDuration::from_secs(60);
 /// How many sessions one step ends whose time is over: each has a record.
 const OVER: i64 = 20;
+/// E-mails without an account whose failures are remembered. So many rows are a few megabytes.
+const MOST_STRANGERS: i64 = 100_000;
 
 /// One of a person's sessions, as they may see it.
 #[derive(Debug, Clone)]
@@ -174,14 +176,14 @@ impl Accounts {
     ) -> Result<NewSession, ChangePasswordError> {
         let about = About { email: &person.email, name: &person.name, host: &self.0.settings.host };
         let new = password::accept(&new, about).map_err(|bad| ChangePasswordError::Refused(bad.to_string()))?;
+        if password::normalise(&current).is_some_and(|current| *current == *new) {
+            return Err(ChangePasswordError::Refused("The new password is the current one.".to_owned()));
+        }
         let seat = self.seat().await?;
         let tried = self.try_password(seat, &EmailKey::of(&person.email), &current, &origin).await?;
-        let Tried { account: Some(account), seat, password: old, .. } = tried else {
+        let Tried { account: Some(account), seat, .. } = tried else {
             return Err(ChangePasswordError::WrongCurrent);
         };
-        if *old == *new {
-            return Err(ChangePasswordError::Refused("This is the password you already have.".to_owned()));
-        }
         let (_, phc) = seat.hash(&new, &self.0.random).await.map_err(Unavailable::from)?;
         self.exchange(person, &account, &phc, &origin).await?.ok_or(ChangePasswordError::SignedOut)
     }
@@ -212,8 +214,17 @@ impl Accounts {
         Ok(Some(new))
     }
 
-    /// Ends sessions whose time is over, a few at a time. Says how many; call again while it is not zero.
-    pub async fn end_sessions_over(&self) -> Result<usize, Unavailable> {
+    /// Ends sessions whose time is over and sweeps out limits that limit nobody any more. Call it about once a minute.
+    ///
+    /// # Errors
+    /// What was not done is done by the next call.
+    pub async fn tidy(&self) -> Result<(), Unavailable> {
+        while self.end_sessions_over().await? > 0 {}
+        let mut conn = self.0.database.pages.acquire().await?;
+        Ok(throttle::delete_spent(&mut conn, self.0.clock.now(), MOST_STRANGERS).await?)
+    }
+
+    async fn end_sessions_over(&self) -> Result<usize, Unavailable> {
         let now = self.0.clock.now();
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
