@@ -29,4 +29,5 @@ pub mod config;
 pub mod database;
 pub mod domain;
 pub mod random;
+pub mod simulator;
 pub mod store;

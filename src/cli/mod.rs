@@ -1,6 +1,11 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod audit;
+mod migrate;
+mod opening;
+mod simulate;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -17,9 +22,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Audit),
+    Migrate(migrate::Migrate),
     /// Run the private Postgres for the portal that started this process.
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
+    Simulate(simulate::Simulate),
 }
 
 /// Runs the command line this process was started with.
@@ -27,7 +35,10 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
+        Command::Audit(audit) => audit.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::PostgresGuard(args) => guard::run(&args),
+        Command::Simulate(simulate) => simulate.run(),
     }
 }
 

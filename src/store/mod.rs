@@ -3,6 +3,7 @@
 //! loud [`Inconsistent`], never a default.
 
 pub mod accounts;
+pub mod decisions;
 pub mod sessions;
 pub mod throttle;
 
