@@ -20,6 +20,7 @@
 //! simulator  CodePipeline over HTTP for demo and tests; knows nothing of the portal, only the clock
 //! ```
 
+pub mod accounts;
 pub mod audit;
 pub mod cli;
 pub mod clock;
