@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::cookie::Cookies;
-use super::standin::Accounts;
+use super::health::Readiness;
+use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::database::Database;
 use crate::random::Random;
 
 /// The portal's parts, as handlers see them.
@@ -14,7 +16,9 @@ pub struct AppState {
     pub clock: Clock,
     pub random: Random,
     pub config: Arc<Config>,
+    pub database: Database,
     pub accounts: Accounts,
+    pub readiness: Readiness,
 }
 
 impl AppState {
