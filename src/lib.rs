@@ -29,5 +29,6 @@ pub mod config;
 pub mod database;
 pub mod domain;
 pub mod random;
+pub mod simulator;
 pub mod store;
 pub mod web;
