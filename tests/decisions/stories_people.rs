@@ -1,5 +1,6 @@
 //! What people do between the page and the send (fault matrix rows F-21 to F-26; F-24 is a story of the portal's).
 
+use countersign::approvals::Approval;
 use countersign::decisions::DecideError;
 use countersign::domain::approval::Standing;
 use countersign::domain::decision::{State, Verdict};
@@ -11,17 +12,21 @@ use crate::stage::Stage;
 #[tokio::test]
 async fn f21_a_changed_comment_is_refused_and_the_difference_shown() {
     let stage = Stage::start().await;
+    // The page was made while the role could not read resolved comments; by the time of the post, it can.
+    stage.world.deny("ListActionExecutions", None);
     let seen = stage.waiting("shop").await;
+    let comment = |approval: &Approval| approval.shown.comment.clone().unwrap().text;
+    assert_eq!(comment(&seen), "Ship shop: #{SourceVariables.CommitMessage}");
     let ana = stage.approver("Ana").await;
-    stage.change_what_is_shown(&seen, "Ship it, and drop the old tables");
+    stage.sim.clear_faults();
 
     let refused = stage.try_decide(&ana, &seen, Verdict::Approved, "ok").await.unwrap_err();
 
-    let DecideError::Changed { differences, .. } = refused else { panic!("{refused:?}") };
-    assert_eq!(differences.len(), 1);
-    assert_eq!(differences[0].what, "Comment");
-    assert_eq!(differences[0].is, "Ship it, and drop the old tables");
-    assert!(differences[0].was.starts_with("Ship"), "{}", differences[0].was);
+    let DecideError::Changed { differences, now } = refused else { panic!("{refused:?}") };
+    let changed = differences.iter().find(|it| it.what == "Comment").expect("the comment is named");
+    assert_eq!(changed.was, comment(&seen));
+    assert_eq!(changed.is, comment(&now));
+    assert_ne!(changed.was, changed.is);
     assert!(stage.sim.receipts().is_empty());
     assert_eq!(stage.count("decision.intended").await, 0);
     assert_eq!(stage.last_payload("decision.attempt_refused").await["outcome"], "changed");
