@@ -280,8 +280,11 @@ impl Stage {
 
     pub async fn hash_of(&self, seq: i64) -> String {
         let mut conn = self.database.connect(DatabaseRole::Reader).await;
-        let hash: Vec<u8> =
-            sqlx::query_scalar("select hash from audit.record where seq = $1").bind(seq).fetch_one(&mut conn).await.unwrap();
+        let hash: Vec<u8> = sqlx::query_scalar("select hash from audit.record where seq = $1")
+            .bind(seq)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
         hex::encode(hash)
     }
 
@@ -296,17 +299,22 @@ impl Stage {
 
     pub async fn count(&self, kind: &str) -> i64 {
         let mut conn = self.database.connect(DatabaseRole::Reader).await;
-        sqlx::query_scalar("select count(*) from audit.record where kind = $1").bind(kind).fetch_one(&mut conn).await.unwrap()
+        sqlx::query_scalar("select count(*) from audit.record where kind = $1")
+            .bind(kind)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap()
     }
 
     pub async fn last_payload(&self, kind: &str) -> Value {
         let mut conn = self.database.connect(DatabaseRole::Reader).await;
-        let bytes: Vec<u8> = sqlx::query_scalar("select payload from audit.payload where kind = $1 order by seq desc limit 1")
-            .bind(kind)
-            .fetch_optional(&mut conn)
-            .await
-            .unwrap()
-            .unwrap_or_else(|| panic!("there is no record of kind {kind}"));
+        let bytes: Vec<u8> =
+            sqlx::query_scalar("select payload from audit.payload where kind = $1 order by seq desc limit 1")
+                .bind(kind)
+                .fetch_optional(&mut conn)
+                .await
+                .unwrap()
+                .unwrap_or_else(|| panic!("there is no record of kind {kind}"));
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -373,7 +381,13 @@ stages = [
     WorldFile::parse(&text).unwrap()
 }
 
-async fn reader(pools: &Database, clock: &Clock, random: &Random, sim: &SimulatorHandle, settings: &Settings) -> Reader {
+async fn reader(
+    pools: &Database,
+    clock: &Clock,
+    random: &Random,
+    sim: &SimulatorHandle,
+    settings: &Settings,
+) -> Reader {
     let source = SourceConfig {
         region: Some("eu-west-1".into()),
         account: Some("111122223333".into()),

@@ -55,7 +55,9 @@ async fn f22_of_two_opposite_verdicts_at_once_one_counts_and_the_other_learns_wh
         match loser {
             DecideError::AlreadyDeciding { by, .. } => assert_eq!(by, first),
             // The winner's answer was quicker than the loser's read.
-            DecideError::NotOpen { standing, .. } => assert!(matches!(standing, Standing::Approved | Standing::Rejected)),
+            DecideError::NotOpen { standing, .. } => {
+                assert!(matches!(standing, Standing::Approved | Standing::Rejected))
+            }
             refused => panic!("{refused:?}"),
         }
         assert_eq!(stage.answer_anywhere(&other, winner).await.state, State::Accepted);
@@ -73,7 +75,8 @@ async fn f23_the_same_form_counts_once_however_often_it_arrives() {
     let ana = stage.approver("Ana").await;
     let form = stage.form(&approval, Verdict::Approved, "ok");
 
-    let (first, second) = tokio::join!(stage.decisions.decide(&ana, form.clone()), stage.decisions.decide(&ana, form.clone()));
+    let (first, second) =
+        tokio::join!(stage.decisions.decide(&ana, form.clone()), stage.decisions.decide(&ana, form.clone()));
     let decision = first.unwrap();
     assert_eq!(decision, second.unwrap());
     assert_eq!(stage.answer(decision).await.state, State::Accepted);
