@@ -3,8 +3,10 @@
 
 mod account;
 mod audit;
+mod healthcheck;
 mod migrate;
 mod opening;
+mod serve;
 mod simulate;
 
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ enum Command {
     /// Run the private Postgres for the portal that started this process.
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
+    Healthcheck(healthcheck::Healthcheck),
+    Serve(serve::Serve),
     Simulate(simulate::Simulate),
 }
 
@@ -41,6 +45,8 @@ pub fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Migrate(migrate) => migrate.run(),
         Command::PostgresGuard(args) => guard::run(&args),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod approvals;
+pub mod clock;
 pub mod decisions;
 pub mod pipelines;
 pub mod sessions;
