@@ -28,3 +28,4 @@ pub mod domain;
 
 pub mod random;
 pub mod store;
+pub mod web;

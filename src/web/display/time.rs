@@ -1,0 +1,138 @@
+//! Moments and spans in words. Absolute times are UTC and say so; relative ones are rounded down, so that a page never
+//! promises more time than there is.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// A moment as a page shows it: for machines, exactly, and from where the reader stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// For `<time datetime>`.
+    pub iso: String,
+    /// `21 Nov 2026, 10:00:05 UTC`.
+    pub exact: String,
+    /// `5 min ago`, `in 2 h`.
+    pub relative: String,
+}
+
+impl Moment {
+    #[must_use]
+    pub fn new(at: Timestamp, now: Timestamp) -> Self {
+        Self {
+            iso: at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            exact: at.strftime("%-d %b %Y, %H:%M:%S UTC").to_string(),
+            relative: relative(at, now),
+        }
+    }
+}
+
+/// How pressing a deadline is. Colour is never the only sign: the text says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    Calm,
+    /// Within a day.
+    Soon,
+    /// Within an hour.
+    Urgent,
+    /// The deadline has passed.
+    Past,
+}
+
+impl Urgency {
+    /// The CSS modifier.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::Soon => "soon",
+            Self::Urgent => "urgent",
+            Self::Past => "past",
+        }
+    }
+}
+
+/// What is left until an approval expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeLeft {
+    pub text: String,
+    pub urgency: Urgency,
+    pub at: Moment,
+    /// AWS does not say the deadline; it was worked out.
+    pub about: bool,
+}
+
+impl TimeLeft {
+    #[must_use]
+    pub fn new(expires_at: Timestamp, about: bool, now: Timestamp) -> Self {
+        let left = expires_at.duration_since(now);
+        let urgency = match left {
+            left if left <= SignedDuration::ZERO => Urgency::Past,
+            left if left < SignedDuration::from_hours(1) => Urgency::Urgent,
+            left if left < SignedDuration::from_hours(24) => Urgency::Soon,
+            _ => Urgency::Calm,
+        };
+        let text = match (urgency, about) {
+            (Urgency::Past, true) => "time is probably up".to_owned(),
+            (Urgency::Past, false) => "time is up".to_owned(),
+            (_, true) => format!("about {} left", span(left)),
+            (_, false) => format!("{} left", span(left)),
+        };
+        Self { text, urgency, at: Moment::new(expires_at, now), about }
+    }
+}
+
+/// A length of time in its two largest units, rounded down: `6 days 3 h`, `2 h 5 min`, `40 s`.
+#[must_use]
+pub fn span(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let days_word = if days == 1 { "day" } else { "days" };
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, m) => format!("{m} min"),
+        (0, h, 0) => format!("{h} h"),
+        (0, h, m) => format!("{h} h {m} min"),
+        (d, 0, _) => format!("{d} {days_word}"),
+        (d, h, _) => format!("{d} {days_word} {h} h"),
+    }
+}
+
+fn relative(at: Timestamp, now: Timestamp) -> String {
+    let since = now.duration_since(at);
+    match since.as_secs() {
+        -5..=5 => "just now".to_owned(),
+        ..=-6 => format!("in {}", span(-since)),
+        _ => format!("{} ago", span(since)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_moment_is_told_exactly_and_relatively() {
+        let moment = Moment::new(at("2026-11-21T10:00:05Z"), at("2026-11-21T12:05:30Z"));
+        assert_eq!(moment.iso, "2026-11-21T10:00:05Z");
+        assert_eq!(moment.exact, "21 Nov 2026, 10:00:05 UTC");
+        assert_eq!(moment.relative, "2 h 5 min ago");
+        assert_eq!(Moment::new(at("2026-11-21T10:00:05Z"), at("2026-11-21T10:00:07Z")).relative, "just now");
+        assert_eq!(Moment::new(at("2026-11-23T11:00:00Z"), at("2026-11-21T10:00:00Z")).relative, "in 2 days 1 h");
+    }
+
+    #[test]
+    fn time_left_is_rounded_down_and_says_about_where_aws_does_not_tell() {
+        let now = at("2026-11-21T10:00:00Z");
+        let left = |expires: &str, about| TimeLeft::new(at(expires), about, now);
+        assert_eq!(left("2026-11-28T09:59:59Z", true).text, "about 6 days 23 h left");
+        assert_eq!(left("2026-11-21T10:59:59Z", false).text, "59 min left");
+        assert_eq!(left("2026-11-21T10:59:59Z", false).urgency, Urgency::Urgent);
+        assert_eq!(left("2026-11-21T20:00:00Z", false).urgency, Urgency::Soon);
+        assert_eq!(left("2026-11-21T10:00:00Z", true).text, "time is probably up");
+        assert_eq!(left("2026-11-21T09:00:00Z", false).text, "time is up");
+        assert_eq!(left("2026-11-22T10:00:00Z", false).text, "1 day left");
+    }
+}
