@@ -24,8 +24,8 @@ pub mod cli;
 pub mod clock;
 pub mod codepipeline;
 pub mod config;
+pub mod database;
 pub mod domain;
-
 pub mod random;
 pub mod store;
 pub mod web;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::database::private::guard::{self, GuardArgs};
+
 /// Approve or reject AWS CodePipeline manual approvals without an AWS login, with a record an auditor can check.
 #[derive(Debug, Parser)]
 #[command(name = "countersign", version, max_term_width = 100, arg_required_else_help = true)]
@@ -14,13 +16,19 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Run the private Postgres for the portal that started this process.
+    #[command(hide = true)]
+    PostgresGuard(GuardArgs),
+}
 
 /// Runs the command line this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {}
+    match cli.command {
+        Command::PostgresGuard(args) => guard::run(&args),
+    }
 }
 
 /// Prints a result line on standard output.
