@@ -1,0 +1,1 @@
+//! The portal over HTTP, assembled: routes, layers, connections.
