@@ -6,11 +6,13 @@ use super::cookie::Cookies;
 use super::standin::Accounts;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::database::Database;
 use crate::random::Random;
 
 /// The portal's parts, as handlers see them.
 #[derive(Debug, Clone)]
 pub struct AppState {
+    pub database: Database,
     pub clock: Clock,
     pub random: Random,
     pub config: Arc<Config>,

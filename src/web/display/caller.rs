@@ -1,9 +1,13 @@
-//! Who an ARN is, in words. The full ARN always goes along, so that nothing rests on the reading.
+//! Who an ARN is, and what started a run, in words. The full ARN always goes along, so that nothing rests on the reading.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
 
 use crate::domain::text::visible;
 
 /// Somebody or something at AWS.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "parts/caller.html")]
 pub struct Caller {
     /// `ana@example.com as role Admin (111122223333)`.
     pub name: String,
@@ -21,6 +25,45 @@ impl Caller {
             None => Self { name: text, arn: None },
         }
     }
+}
+
+impl HtmlSafe for Caller {}
+
+/// What AWS said about a run's start.
+#[derive(Debug, Clone, Copy)]
+pub struct TriggerRead<'a> {
+    pub kind: &'a str,
+    pub detail: Option<&'a str>,
+}
+
+/// What or who started a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// `by hand`, `by a push`; a kind AWS invents later is shown as AWS writes it.
+    pub how: String,
+    pub by: Option<Caller>,
+}
+
+impl Started {
+    #[must_use]
+    pub fn read(trigger: TriggerRead<'_>) -> Self {
+        let how = match trigger.kind {
+            "StartPipelineExecution" => "by hand or program",
+            "CreatePipeline" => "by creating the pipeline",
+            "PollForSourceChanges" => "by a change in the source",
+            "Webhook" | "WebhookV2" => "by a webhook",
+            "CloudWatchEvent" => "by an event",
+            "PutActionRevision" => "by a custom source",
+            "ManualRollback" => "by a rollback",
+            "AutomatedRollback" => "by an automatic rollback",
+            other => return Self { how: visible(other), by: by(trigger) },
+        };
+        Self { how: how.to_owned(), by: by(trigger) }
+    }
+}
+
+fn by(trigger: TriggerRead<'_>) -> Option<Caller> {
+    trigger.detail.filter(|detail| !detail.trim().is_empty()).map(Caller::read)
 }
 
 fn reading(arn: &str) -> Option<String> {
@@ -68,6 +111,17 @@ mod tests {
             assert_eq!(caller.name, name);
             assert_eq!(caller.arn.as_deref(), Some(arn));
         }
+    }
+
+    #[test]
+    fn a_start_is_told_in_words_and_an_unknown_kind_as_aws_writes_it() {
+        let read = |kind, detail| Started::read(TriggerRead { kind, detail });
+        let by_hand = read("StartPipelineExecution", Some("arn:aws:iam::111122223333:user/ana"));
+        assert_eq!(
+            (by_hand.how.as_str(), by_hand.by.unwrap().name.as_str()),
+            ("by hand or program", "user ana (111122223333)")
+        );
+        assert_eq!(read("QuantumHook", Some(" ")), Started { how: "QuantumHook".into(), by: None });
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! Text from outside as a page shows it: made visible, with a word where something is hidden, cut or deceptive; and
 //! addresses, which are links only where the one rule allows it (U-01, U-02).
 
+use askama::Template;
+use askama::filters::HtmlSafe;
+
 use crate::domain::text::{Clipped, has_deceptive, link, visible};
 
 use super::thousands;
 
-/// A text from outside, ready for a template to escape.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A text from outside, in an isolated run of its own, so that it cannot turn the direction of what stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "parts/said.html")]
 pub struct Said {
     pub text: String,
     /// What a reader should know about the text: that it was cut, or holds characters that deceive. Sentences.
     pub notes: Vec<String>,
 }
+
+impl HtmlSafe for Said {}
 
 impl Said {
     #[must_use]
@@ -58,7 +64,8 @@ fn deceptive_note(text: &str) -> Option<String> {
 }
 
 /// An address from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "parts/address.html")]
 pub enum Address {
     Link {
         href: String,
@@ -67,6 +74,8 @@ pub enum Address {
     /// Not a link that may be offered: shown as text.
     Text(Said),
 }
+
+impl HtmlSafe for Address {}
 
 impl Address {
     #[must_use]

@@ -1,31 +1,10 @@
-//! Moments and spans in words. Absolute times are UTC and say so; relative ones are rounded down, so that a page never
-//! promises more time than there is.
+//! What is left until an approval expires. Rounded down, so that a page never promises more time than there is.
 
+use askama::Template;
+use askama::filters::HtmlSafe;
 use jiff::{SignedDuration, Timestamp};
 
-/// A moment as a page shows it: for machines, exactly, and from where the reader stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment {
-    /// For `<time datetime>`.
-    pub iso: String,
-    /// `21 Nov 2026, 10:00:05 UTC`.
-    pub exact: String,
-    /// `5 min ago`, `in 2 h`.
-    pub relative: String,
-}
-
-impl Moment {
-    #[must_use]
-    pub fn new(at: Timestamp, now: Timestamp) -> Self {
-        Self {
-            iso: at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            exact: at.strftime("%-d %b %Y, %H:%M:%S UTC").to_string(),
-            relative: relative(at, now),
-        }
-    }
-}
-
-/// How pressing a deadline is. Colour is never the only sign: the text says the same.
+/// How pressing a deadline is. Colour only repeats what the text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
     Calm,
@@ -38,9 +17,7 @@ pub enum Urgency {
 }
 
 impl Urgency {
-    /// The CSS modifier.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    fn class(self) -> &'static str {
         match self {
             Self::Calm => "calm",
             Self::Soon => "soon",
@@ -50,15 +27,17 @@ impl Urgency {
     }
 }
 
-/// What is left until an approval expires.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The time left, in words; `about` where AWS does not say the deadline.
+#[derive(Debug, Clone, Template)]
+#[template(path = "parts/time_left.html")]
 pub struct TimeLeft {
-    pub text: String,
-    pub urgency: Urgency,
-    pub at: Moment,
-    /// AWS does not say the deadline; it was worked out.
-    pub about: bool,
+    text: String,
+    urgency: Urgency,
+    machine: String,
+    absolute: String,
 }
+
+impl HtmlSafe for TimeLeft {}
 
 impl TimeLeft {
     #[must_use]
@@ -76,7 +55,22 @@ impl TimeLeft {
             (_, true) => format!("about {} left", span(left)),
             (_, false) => format!("{} left", span(left)),
         };
-        Self { text, urgency, at: Moment::new(expires_at, now), about }
+        Self {
+            text,
+            urgency,
+            machine: expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            absolute: expires_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        }
+    }
+
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        self.urgency
     }
 }
 
@@ -96,15 +90,6 @@ pub fn span(length: SignedDuration) -> String {
     }
 }
 
-fn relative(at: Timestamp, now: Timestamp) -> String {
-    let since = now.duration_since(at);
-    match since.as_secs() {
-        -5..=5 => "just now".to_owned(),
-        ..=-6 => format!("in {}", span(-since)),
-        _ => format!("{} ago", span(since)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,25 +99,15 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_told_exactly_and_relatively() {
-        let moment = Moment::new(at("2026-11-21T10:00:05Z"), at("2026-11-21T12:05:30Z"));
-        assert_eq!(moment.iso, "2026-11-21T10:00:05Z");
-        assert_eq!(moment.exact, "21 Nov 2026, 10:00:05 UTC");
-        assert_eq!(moment.relative, "2 h 5 min ago");
-        assert_eq!(Moment::new(at("2026-11-21T10:00:05Z"), at("2026-11-21T10:00:07Z")).relative, "just now");
-        assert_eq!(Moment::new(at("2026-11-23T11:00:00Z"), at("2026-11-21T10:00:00Z")).relative, "in 2 days 1 h");
-    }
-
-    #[test]
     fn time_left_is_rounded_down_and_says_about_where_aws_does_not_tell() {
         let now = at("2026-11-21T10:00:00Z");
         let left = |expires: &str, about| TimeLeft::new(at(expires), about, now);
-        assert_eq!(left("2026-11-28T09:59:59Z", true).text, "about 6 days 23 h left");
-        assert_eq!(left("2026-11-21T10:59:59Z", false).text, "59 min left");
-        assert_eq!(left("2026-11-21T10:59:59Z", false).urgency, Urgency::Urgent);
-        assert_eq!(left("2026-11-21T20:00:00Z", false).urgency, Urgency::Soon);
-        assert_eq!(left("2026-11-21T10:00:00Z", true).text, "time is probably up");
-        assert_eq!(left("2026-11-21T09:00:00Z", false).text, "time is up");
-        assert_eq!(left("2026-11-22T10:00:00Z", false).text, "1 day left");
+        assert_eq!(left("2026-11-28T09:59:59Z", true).text(), "about 6 days 23 h left");
+        assert_eq!(left("2026-11-21T10:59:59Z", false).text(), "59 min left");
+        assert_eq!(left("2026-11-21T10:59:59Z", false).urgency(), Urgency::Urgent);
+        assert_eq!(left("2026-11-21T20:00:00Z", false).urgency(), Urgency::Soon);
+        assert_eq!(left("2026-11-21T10:00:00Z", true).text(), "time is probably up");
+        assert_eq!(left("2026-11-21T09:00:00Z", false).text(), "time is up");
+        assert_eq!(left("2026-11-22T10:00:00Z", false).text(), "1 day left");
     }
 }
