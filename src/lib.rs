@@ -20,6 +20,8 @@
 //! simulator  CodePipeline over HTTP for demo and tests; knows nothing of the portal, only the clock
 //! ```
 
+pub mod accounts;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod codepipeline;

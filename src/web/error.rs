@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::accounts::Unavailable;
+
 /// A request that is not answered with what was asked for.
 #[derive(Debug)]
 pub struct Failure {
@@ -122,6 +124,18 @@ impl From<sqlx::Error> for Failure {
             Self::unavailable(Duration::from_secs(2))
         } else {
             Self::internal(error)
+        }
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(error: Unavailable) -> Self {
+        match error.0.downcast_ref::<sqlx::Error>() {
+            Some(cause) if !is_transient(cause) => Self::internal(cause),
+            _ => {
+                tracing::warn!(cause = %error.0, "accounts cannot be read or changed just now");
+                Self::unavailable(Duration::from_secs(2))
+            }
         }
     }
 }

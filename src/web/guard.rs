@@ -88,7 +88,7 @@ async fn recognise(app: &AppState, request: &Parts) -> Result<Visitor, Failure> 
     let found = app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await?;
     Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
         person: Some(person),
-        binding: Some(Binding::new(&csrf.0)),
+        binding: Some(Binding::new(csrf.expose())),
     }))
 }
 

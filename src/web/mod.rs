@@ -22,7 +22,6 @@ pub mod returning;
 pub mod routes;
 pub mod session;
 pub mod shell;
-mod standin;
 pub mod state;
 
 pub use csrf::CsrfForm;

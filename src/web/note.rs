@@ -13,7 +13,6 @@ use crate::domain::approval::named;
 named!(
     /// What a page may say once.
     Note {
-        SignedOut = "signed-out",
         PasswordChanged = "password-changed",
         SessionEnded = "session-ended",
         OtherSessionsEnded = "other-sessions-ended",
@@ -26,7 +25,6 @@ impl Note {
     #[must_use]
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::SignedOut => "You are signed out.",
             Self::PasswordChanged => "Your password is changed. Every other session of yours was ended.",
             Self::SessionEnded => "That session is ended.",
             Self::OtherSessionsEnded => "Every other session of yours is ended.",

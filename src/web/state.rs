@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::cookie::Cookies;
-use super::standin::Accounts;
+use super::health::Readiness;
+use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
@@ -12,11 +13,12 @@ use crate::random::Random;
 /// The portal's parts, as handlers see them.
 #[derive(Debug, Clone)]
 pub struct AppState {
-    pub database: Database,
     pub clock: Clock,
     pub random: Random,
     pub config: Arc<Config>,
+    pub database: Database,
     pub accounts: Accounts,
+    pub readiness: Readiness,
 }
 
 impl AppState {
