@@ -29,5 +29,8 @@ pub mod config;
 pub mod database;
 pub mod domain;
 pub mod random;
+pub mod shutdown;
+pub mod simulator;
 pub mod store;
+pub mod telemetry;
 pub mod web;

@@ -1,6 +1,11 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod healthcheck;
+mod open;
+mod serve;
+mod simulate;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +25,9 @@ enum Command {
     /// Run the private Postgres for the portal that started this process.
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
+    Healthcheck(healthcheck::Healthcheck),
+    Serve(serve::Serve),
+    Simulate(simulate::Simulate),
 }
 
 /// Runs the command line this process was started with.
@@ -28,6 +36,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::PostgresGuard(args) => guard::run(&args),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Simulate(simulate) => simulate.run(),
     }
 }
 

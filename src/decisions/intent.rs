@@ -26,7 +26,7 @@ impl Decisions {
         let person = by.person();
         let now = self.0.clock.now();
         let id = DecisionId(self.0.random.uuid_v7(now));
-        let payload = Payload::build(&Intended::new(id, person, ask, words.as_str(), live), &self.0.random)
+        let payload = Payload::new(&self.0.random, &Intended::new(id, person, ask, words.as_str(), live))
             .map_err(|error| unrecordable(&error))?;
 
         let mut tx = self.0.pool.begin().await?;

@@ -322,7 +322,7 @@ impl Decisions {
     }
 
     pub(super) async fn append(&self, tx: &mut PgConnection, kind: Kind, followed: &Followed<'_>) -> Result<(), Trouble> {
-        let payload = Payload::build(followed, &self.0.random)?;
+        let payload = Payload::new(&self.0.random, followed)?;
         audit::append(tx, kind, "system", &payload).await?;
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Decisions {
         let mut tx = self.0.pool.begin().await?;
         let known: Option<Approval> = approvals::find(&mut tx, approval).await?;
         let attempt = AttemptRefused { about: known.as_ref().map(About::of), ..attempt };
-        let payload = Payload::build(&attempt, &self.0.random)?;
+        let payload = Payload::new(&self.0.random, &attempt)?;
         let actor = format!("account:{}", person.account);
         audit::append(&mut tx, Kind::DecisionAttemptRefused, &actor, &payload).await?;
         tx.commit().await?;

@@ -99,7 +99,7 @@ impl Decisions {
             sent_summary: Some(&sent_summary),
             ..Followed::new(approval, &claimed, "sent")
         };
-        let payload = Payload::build(&sent, &self.0.random)?;
+        let payload = Payload::new(&self.0.random, &sent)?;
         audit::append(&mut tx, Kind::DecisionSent, "system", &payload).await?;
         tx.commit().await?;
         Ok(Some(claimed))
