@@ -8,7 +8,8 @@ use sqlx::types::Json;
 use super::Inconsistent;
 use crate::domain::approval::{AtAws, Standing};
 use crate::domain::decision::{State, Verdict};
-use crate::domain::ids::{ApprovalId, DecisionId};
+use crate::domain::details::{SourceSeen, TriggerSeen};
+use crate::domain::ids::{ApprovalId, DecisionId, PipelineName, SourceName};
 use crate::domain::shown::Shown;
 
 /// More live approvals than this are not listed; the page says so. Ten times what the portal is built for.
@@ -29,17 +30,11 @@ pub struct Waiting {
     /// Since when its pipeline, or its whole source, cannot be read.
     pub unread_since: Option<Timestamp>,
     pub trigger: Option<TriggerSeen>,
+    /// Where each source revision comes from.
+    pub sources: Vec<SourceSeen>,
     /// How many newer runs wait behind it.
     pub newer: u64,
     pub live: Option<Live>,
-}
-
-/// What started the run, as AWS told it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-pub struct TriggerSeen {
-    pub kind: String,
-    #[serde(default)]
-    pub detail: Option<String>,
 }
 
 /// The decision that is on its way.
@@ -72,13 +67,14 @@ pub async fn list_waiting(conn: &mut PgConnection) -> Result<Vec<Waiting>, sqlx:
             a.expires_at as "expires_at!", a.expires_about as "expires_about!", a.seen_open_at as "seen_open_at!",
             a.at_aws as "at_aws!", coalesce(s.blind_since, p.unreadable_since) as "unread_since?",
             a.details -> 'trigger' as "trigger?: Json<Option<TriggerSeen>>",
-            coalesce(jsonb_array_length(nullif(a.details -> 'newer', 'null')), 0) as "newer!",
-            d.id as "decision?", d.state as "state?", d.verdict as "verdict?", c.name as "by?"
+            a.details -> 'sources' as "sources?: Json<Vec<SourceSeen>>",
+            coalesce(jsonb_array_length(a.details -> 'newer'), 0) + coalesce((a.details -> 'more_newer')::bigint, 0)
+                as "newer!",
+            d.id as "decision?", d.state as "state?", d.verdict as "verdict?", d.signed_as as "by?"
         from portal.approval a
         join portal.source s on s.name = a.source
         join portal.pipeline p on p.source = a.source and p.name = a.pipeline
         left join portal.decision d on d.approval_id = a.id and d.state in ('intent', 'submitting', 'unsure')
-        left join portal.account c on c.id = d.account_id
         where a.id in (
             select id from portal.approval where at_aws = 'open'
             union select approval_id from portal.decision where state in ('intent', 'submitting', 'unsure'))
@@ -110,6 +106,7 @@ pub async fn list_waiting(conn: &mut PgConnection) -> Result<Vec<Waiting>, sqlx:
             at_aws: AtAws::from_name(&row.at_aws).ok_or_else(|| bad("approval", row.id, row.at_aws))?,
             unread_since: row.unread_since.map(jiff_sqlx::Timestamp::to_jiff),
             trigger: row.trigger.and_then(|json| json.0),
+            sources: row.sources.map(|json| json.0).unwrap_or_default(),
             newer: u64::try_from(row.newer).unwrap_or(0),
             live,
         });
@@ -140,6 +137,51 @@ pub struct Unreadable {
     pub why: String,
     /// The first few, longest unreadable first.
     pub names: Vec<String>,
+}
+
+/// The decision that keeps this approval to itself: on its way, or accepted.
+///
+/// # Errors
+/// The database's, or a row the program could not have written.
+pub async fn find_holding(conn: &mut PgConnection, approval: ApprovalId) -> Result<Option<Live>, sqlx::Error> {
+    let held = super::decisions::find_holding(conn, approval).await?;
+    Ok(held.map(|held| Live { id: held.id, state: held.state, verdict: held.verdict, by: held.signed_as }))
+}
+
+/// How well one pipeline can be read: its source's sight, with nothing about other pipelines.
+///
+/// # Errors
+/// The database's.
+pub async fn find_sight(
+    conn: &mut PgConnection,
+    source: &SourceName,
+    pipeline: &PipelineName,
+) -> Result<SourceSight, sqlx::Error> {
+    let row = sqlx::query!(
+        "select s.name, s.account, s.region, s.configured, s.swept_at, s.blind_since, s.blind_why,
+            p.unreadable_since, p.unreadable_why
+        from portal.source s join portal.pipeline p on p.source = s.name
+        where s.name = $1 and p.name = $2",
+        source.as_str(),
+        pipeline.as_str()
+    )
+    .fetch_one(conn)
+    .await?;
+    let unreadable = row.unreadable_since.map(jiff_sqlx::Timestamp::to_jiff).zip(row.unreadable_why);
+    Ok(SourceSight {
+        name: row.name,
+        account: row.account,
+        region: row.region,
+        configured: row.configured,
+        swept_at: row.swept_at.map(jiff_sqlx::Timestamp::to_jiff),
+        blind: row.blind_since.map(jiff_sqlx::Timestamp::to_jiff).zip(row.blind_why),
+        unreadable: unreadable.map(|(since, why)| Unreadable {
+            count: 1,
+            since,
+            why,
+            names: vec![pipeline.as_str().to_owned()],
+        }),
+    })
 }
 
 /// Every source that is configured or still holds a live approval, by name.

@@ -341,12 +341,11 @@ pub async fn list_earlier(
     let rows = sqlx::query!(
         r#"select a.id as "id!", a.execution_id as "execution_id!", a.at_aws as "at_aws!", a.closed_at as "closed_at?",
             a.decided as "decided!", a.decided_by as "decided_by?", a.decided_summary as "decided_summary?",
-            d.summary as "summary?", c.name as "name?",
+            d.summary as "summary?", d.signed_as as "name?",
             coalesce(d.intent_seq, (select min(p.seq) from audit.payload p
                 where p.approval = a.id and p.kind = 'approval.decided_elsewhere')) as "seq?"
         from portal.approval a
         left join portal.decision d on d.approval_id = a.id and d.state = 'accepted'
-        left join portal.account c on c.id = d.account_id
         where a.source = $1 and a.pipeline = $2 and a.stage = $3 and a.action = $4 and a.id <> $5
             and a.at_aws in ('approved', 'rejected')
         order by a.opened_at desc, a.id

@@ -3,19 +3,22 @@
 //! Each page is a view struct with values already decided, made from what was read; the templates only print. Nothing
 //! here writes: the one thing that acts goes through `decisions`.
 
+mod approval;
+mod approval_view;
+mod deciding;
 mod queue;
 mod queue_view;
 #[cfg(test)]
 mod samples;
+mod stages;
 pub(super) mod trouble;
+mod warnings;
 
+pub use approval::show as approval;
 pub use queue::show as queue;
 
 use super::Failure;
 
-pub async fn approval() -> Failure {
-    Failure::not_found()
-}
 pub async fn decide() -> Failure {
     Failure::not_found()
 }

@@ -5,6 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::trouble::{self, Trouble};
 use crate::domain::decision::Verdict;
+use crate::domain::details::SourceSeen;
+use crate::domain::shown::ShownRevision;
 use crate::domain::text::visible;
 use crate::store::queue::{MOST, SourceSight, Waiting};
 use crate::web::display::{Address, Caller, Said, Started, TimeLeft, TriggerRead, count, first_line, short_id};
@@ -55,6 +57,9 @@ fn searched(waiting: &Waiting) -> String {
         parts.push(&revision.id);
         parts.extend(revision.message.as_ref().map(|message| message.text.as_str()));
         parts.extend(revision.author.as_deref());
+    }
+    for source in &waiting.sources {
+        parts.extend([&source.branch, &source.author, &source.author_email].into_iter().flatten().map(String::as_str));
     }
     parts.extend(waiting.trigger.as_ref().and_then(|trigger| trigger.detail.as_deref()));
     parts.extend(waiting.live.as_ref().map(|live| live.by.as_str()));
@@ -125,6 +130,7 @@ pub struct RevisionLine {
     pub id: String,
     pub message: String,
     pub author: Option<String>,
+    pub branch: Option<String>,
 }
 
 impl QueueView {
@@ -216,7 +222,12 @@ impl Card {
             left: TimeLeft::new(waiting.expires_at, waiting.expires_about, now),
             opened: Moment::new(waiting.opened_at, now).about(waiting.opened_about),
             execution: short_id(&shown.execution),
-            revisions: shown.revisions.iter().take(2).map(RevisionLine::of).collect(),
+            revisions: shown
+                .revisions
+                .iter()
+                .take(2)
+                .map(|revision| RevisionLine::of(revision, &waiting.sources))
+                .collect(),
             more_revisions: (hidden > 0).then(|| format!("and {}", count(hidden, "more source", "more sources"))),
             comment: shown.comment.as_ref().map(|comment| Said::beginning(comment, 3, 200)),
             review: shown.review_url.as_ref().map(Address::read),
@@ -247,8 +258,11 @@ fn deciding(by: &str, verdict: Verdict) -> String {
 }
 
 impl RevisionLine {
-    fn of(revision: &crate::domain::shown::ShownRevision) -> Self {
+    fn of(revision: &ShownRevision, sources: &[SourceSeen]) -> Self {
+        let branch =
+            sources.iter().find(|source| source.name == revision.name).and_then(|source| source.branch.as_deref());
         Self {
+            branch: branch.map(visible),
             id: short_id(&revision.id),
             message: revision.message.as_ref().map(|message| first_line(&message.text)).unwrap_or_default(),
             author: revision.author.as_deref().map(visible),
