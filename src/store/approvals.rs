@@ -1,5 +1,5 @@
-//! The approval table: every waiting or once waiting request at a gate, by gate and token. A closed one never opens again:
-//! nothing here turns `at_aws` back to open.
+//! The approval table: every waiting or once waiting request at a gate, by gate and token. A request that was answered,
+//! stopped or ran out never opens again; only one that was taken for gone may turn out to be there after all.
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
@@ -326,6 +326,23 @@ pub async fn mark_closed(conn: &mut PgConnection, id: ApprovalId, closing: &Clos
         closing.decided.map(Decided::name),
         closing.decided_by,
         closing.decided_summary,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Opens a request again that was taken for gone and is there after all. False: it ended in another way, or is open.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn mark_found_again(conn: &mut PgConnection, id: ApprovalId, at: Timestamp) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update portal.approval set at_aws = 'open', closed_at = null, closed_why = null,
+            seen_open_at = greatest(seen_open_at, $2)
+        where id = $1 and at_aws = 'gone'",
+        id.0,
+        at.to_sqlx()
     )
     .execute(conn)
     .await?;

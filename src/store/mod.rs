@@ -5,8 +5,10 @@
 pub mod approvals;
 pub mod clock;
 pub mod decisions;
+pub mod pipelines;
 pub mod queue;
 pub mod records;
+pub mod sources;
 
 /// A row that the program could not have written. Names the table and the row.
 #[derive(Debug, thiserror::Error)]
