@@ -28,6 +28,7 @@ pub mod clock;
 pub mod codepipeline;
 pub mod config;
 pub mod database;
+pub mod decisions;
 pub mod domain;
 pub mod random;
 pub mod shutdown;
