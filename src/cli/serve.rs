@@ -14,9 +14,11 @@ use tokio::net::TcpListener;
 use super::open::{Company, ConfigArg, Opened, open, run};
 use super::say;
 use crate::accounts::{Accounts, Settings};
+use crate::approvals::Reader;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::database::{Database, migrate, safety};
+use crate::decisions::Decisions;
 use crate::random::Random;
 use crate::web::duties::{self, Duties};
 use crate::web::{App, AppState, Running};
@@ -93,7 +95,11 @@ pub(super) async fn assemble(config: Config, database: Database) -> anyhow::Resu
     let (clock, random) = (Clock::system(), Random::system());
     duties::follow_database_clock(&database, &clock).await.context("The database's clock cannot be read")?;
     let accounts = Accounts::new(database.clone(), clock.clone(), random.clone(), Settings::of(&config));
-    Ok(AppState { clock, random, config: Arc::new(config), database, accounts, readiness: Default::default() })
+    // No gateway yet: until the watcher is assembled here, nothing can be read, so nothing is sent.
+    let reader = Reader::new(database.clone(), clock.clone(), random.clone(), Vec::new());
+    let decisions = Decisions::new(database.decisions.clone(), reader, clock.clone(), random.clone());
+    let readiness = Default::default();
+    Ok(AppState { clock, random, config: Arc::new(config), database, accounts, decisions, readiness })
 }
 
 /// Prints the one-time secret for the first account (S-07). It goes to the terminal or the service's journal, not

@@ -8,6 +8,7 @@ use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
+use crate::decisions::Decisions;
 use crate::random::Random;
 
 /// The portal's parts, as handlers see them.
@@ -18,6 +19,7 @@ pub struct AppState {
     pub config: Arc<Config>,
     pub database: Database,
     pub accounts: Accounts,
+    pub decisions: Decisions,
     pub readiness: Readiness,
 }
 

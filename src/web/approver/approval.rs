@@ -9,8 +9,8 @@ use super::approval_view::{ApprovalView, Known};
 use super::deciding::{Deciding, Problem};
 use super::queue::late;
 use super::trouble;
+use crate::decisions::new_form_key;
 use crate::domain::ids::ApprovalId;
-use crate::random::Random;
 use crate::store::{approvals, queue, records};
 use crate::web::{AppState, Failure, Segment, Shell, SignedIn};
 
@@ -57,19 +57,17 @@ async fn read_known(app: &AppState, conn: &mut PgConnection, id: ApprovalId) -> 
     Ok(Some(Known { approval, live: held, earlier, troubles, is_configured: sight.configured }))
 }
 
-fn new_form_key(random: &Random) -> String {
-    hex::encode(random.bytes::<16>())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::shown::Difference;
     use crate::web::approver::samples::{HOSTILE, all_known, person};
     use crate::web::display::assert_inert;
 
     fn page(known: &Known, role: &str) -> String {
         let form = Deciding::of(known, &person(role), "key".into()).with_typed(HOSTILE, Some(HOSTILE.into()));
-        let problem = Problem::changed("", known.approval.fingerprint, vec![], known);
+        let problem =
+            Problem::changed(vec![Difference { what: "Comment", was: HOSTILE.into(), is: HOSTILE.into() }], known);
         let view = ApprovalView::of(known, crate::web::approver::samples::now());
         ApprovalPage { shell: Shell::bare("/"), view, form, problem: Some(problem) }.render().unwrap()
     }

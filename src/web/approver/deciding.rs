@@ -3,7 +3,7 @@
 
 use crate::domain::approval::Standing;
 use crate::domain::people::Person;
-use crate::domain::shown::{Difference, Fingerprint, Shown};
+use crate::domain::shown::Difference;
 use crate::domain::summary::{Marker, Summary, room_for};
 use crate::domain::text::visible;
 use crate::web::display::Caller;
@@ -23,8 +23,6 @@ pub enum Deciding {
 pub struct DecisionForm {
     /// The one-use key (D-03).
     pub key: String,
-    /// What the page shows, byte for byte as fingerprinted, so that a refusal can name each difference.
-    pub shown: String,
     /// What was typed before, when the page is shown again.
     pub summary: String,
     pub error: Option<String>,
@@ -44,7 +42,6 @@ impl Deciding {
         }
         Self::Form(DecisionForm {
             key,
-            shown: known.approval.shown_json.clone(),
             summary: String::new(),
             error: None,
             limit: room_for(&person.name),
@@ -109,18 +106,12 @@ impl Problem {
         Self { headline: headline.into(), explanation: explanation.into(), ..Self::default() }
     }
 
-    /// What waits is not what was shown. `was` is what the person's page held, believed only if it fits the fingerprint.
+    /// What waits is not what was shown.
     #[must_use]
-    pub fn changed(was: &str, fingerprint: Fingerprint, found: Vec<Difference>, known: &Known) -> Self {
-        let was = serde_json::from_str::<Shown>(was).ok().filter(|was| was.fingerprint() == fingerprint);
-        let found = if found.is_empty() {
-            was.map(|was| was.differences(&known.approval.shown)).unwrap_or_default()
-        } else {
-            found
-        };
+    pub fn changed(differences: Vec<Difference>, known: &Known) -> Self {
         let visible = |it: Difference| Difference { what: it.what, was: visible(&it.was), is: visible(&it.is) };
         Self {
-            differences: found.into_iter().map(visible).collect(),
+            differences: differences.into_iter().map(visible).collect(),
             next: Some(("Look again at what waits now".to_owned(), format!("/approvals/{}", known.approval.id))),
             ..Self::new(
                 "What waits has changed since you looked. Nothing was sent.",
@@ -145,7 +136,6 @@ impl Problem {
 mod tests {
     use super::*;
     use crate::domain::approval::AtAws;
-    use crate::domain::text::Clipped;
     use crate::web::approver::samples::{known, person};
 
     #[test]
@@ -170,17 +160,5 @@ mod tests {
         let Deciding::Form(form) = Deciding::of(&known(), &person("approver"), "k".into()) else { panic!("closed") };
         assert_eq!(form.limit, room_for("Ana Silva"));
         assert_eq!(form.marker, "[Ana Silva, rec 1234 9f2c61d04b7e83aa]");
-    }
-
-    #[test]
-    fn a_change_is_named_only_from_what_the_fingerprint_vouches_for() {
-        let was = known().approval.shown;
-        let mut known = known();
-        known.approval.shown.comment = Some(Clipped::new("Something else", 100));
-        let problem = Problem::changed(&was.to_json(), was.fingerprint(), vec![], &known);
-        assert_eq!(problem.differences[0].what, "Comment");
-        assert_eq!(problem.differences[0].is, "Something else");
-        let forged = Problem::changed(&was.to_json(), Fingerprint([0; 32]), vec![], &known);
-        assert!(forged.differences.is_empty());
     }
 }

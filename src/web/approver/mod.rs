@@ -5,9 +5,12 @@
 
 mod approval;
 mod approval_view;
+mod decide;
 mod deciding;
 mod queue;
 mod queue_view;
+mod result;
+mod result_view;
 #[cfg(test)]
 mod samples;
 mod stages;
@@ -15,13 +18,6 @@ pub(super) mod trouble;
 mod warnings;
 
 pub use approval::show as approval;
+pub use decide::submit as decide;
 pub use queue::show as queue;
-
-use super::Failure;
-
-pub async fn decide() -> Failure {
-    Failure::not_found()
-}
-pub async fn result() -> Failure {
-    Failure::not_found()
-}
+pub use result::show as result;
