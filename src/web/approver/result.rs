@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn only_an_accepted_decision_is_told_as_taken_effect() {
         for state in Life::ALL {
-            let claims = page(*state).contains("AWS has approved run");
+            let claims = page(*state).contains("Approved at AWS");
             assert_eq!(claims, *state == Life::Accepted, "{state}");
         }
     }

@@ -82,11 +82,11 @@ impl ResultView {
 fn told(decision: &DecisionView, approval: &Approval) -> (String, String, &'static str) {
     let run = format!("run {} of {}", short_id(approval.execution.as_str()), approval.gate.pipeline);
     let (verb, past) = match decision.verdict {
-        Verdict::Approved => ("approval", "approved"),
-        Verdict::Rejected => ("rejection", "rejected"),
+        Verdict::Approved => ("approval", "Approved"),
+        Verdict::Rejected => ("rejection", "Rejected"),
     };
     let (headline, explanation, notice) = match decision.state {
-        State::Accepted => (format!("AWS has {past} {run}"), format!("AWS took the {verb} and says so."), "good"),
+        State::Accepted => (format!("{past} at AWS: {run}"), format!("AWS took the {verb} and says so."), "good"),
         State::Intent if decision.attempt == 0 => (
             format!("The {verb} is recorded and about to be sent"),
             "AWS has not been asked yet. This page looks again by itself.".to_owned(),

@@ -6,6 +6,7 @@ use askama::filters::HtmlSafe;
 use serde_json::Value;
 
 use super::words;
+use crate::domain::text::Clipped;
 use crate::web::display::Said;
 
 /// How deep a payload is followed. Ours are three levels deep; deeper is shown as it is written.
@@ -46,6 +47,13 @@ impl Fields {
             Value::Array(items) if depth < DEEPEST => {
                 Self::List(items.iter().map(|item| Self::at_depth(item, depth + 1)).collect())
             }
+            Value::Object(members) if members.keys().all(|name| name == "text" || name == "whole") => {
+                // A text that was bounded when it was recorded: one text to a reader, with a note where it was cut.
+                match serde_json::from_value::<Clipped>(value.clone()) {
+                    Ok(clipped) => Self::Text(Said::clipped(&clipped)),
+                    Err(_) => Self::Text(Said::whole(&value.to_string())),
+                }
+            }
             Value::Object(members) if depth < DEEPEST => {
                 Self::Group(members.iter().map(|(name, value)| Member::of(name, value, depth + 1)).collect())
             }
@@ -84,11 +92,12 @@ mod tests {
         let payload = serde_json::json!({
             "<script>": "<img src=x onerror=alert(1)>",
             "person": "0190cafe",
+            "comment": {"text": "cut", "whole": {"characters": 9, "sha256": "ab"}},
             "nested": {"list": [1, true, null, {"deep": "\u{202e}x"}], "empty": ""},
         });
         let html = Fields::of(&payload).render().unwrap();
         assert_inert("payload", &html);
-        for expected in ["Account id", "Nested", "Deep", "true", "0190cafe", "⟨U+202E⟩x"] {
+        for expected in ["Account id", "Nested", "Deep", "true", "0190cafe", "⟨U+202E⟩x", "6 of 9 characters"] {
             assert!(html.contains(expected), "{expected} is missing: {html}");
         }
     }

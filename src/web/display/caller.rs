@@ -48,7 +48,7 @@ impl Started {
     #[must_use]
     pub fn read(trigger: TriggerRead<'_>) -> Self {
         let how = match trigger.kind {
-            "StartPipelineExecution" => "by hand or program",
+            "StartPipelineExecution" => "by hand or by a program",
             "CreatePipeline" => "by creating the pipeline",
             "PollForSourceChanges" => "by a change in the source",
             "Webhook" | "WebhookV2" => "by a webhook",
@@ -119,7 +119,7 @@ mod tests {
         let by_hand = read("StartPipelineExecution", Some("arn:aws:iam::111122223333:user/ana"));
         assert_eq!(
             (by_hand.how.as_str(), by_hand.by.unwrap().name.as_str()),
-            ("by hand or program", "user ana (111122223333)")
+            ("by hand or by a program", "user ana (111122223333)")
         );
         assert_eq!(read("QuantumHook", Some(" ")), Started { how: "QuantumHook".into(), by: None });
     }
