@@ -227,8 +227,8 @@ start_scratch_postgres() {
     cat "$scratch/log" >&2 2>/dev/null || true
     fail "a scratch PostgreSQL could not be started in $scratch. What it said is above."
   fi
-  sql -U postgres -d postgres -c "create role countersign_owner login; create role countersign_app login; create role countersign_reader login"
-  sql -U postgres -d postgres -c "create database countersign owner countersign_owner"
+  sql -U postgres -d postgres -c "create database countersign"
+  sql -U postgres -d countersign -f "$root/src/database/roles.sql"
   for migration in "$root"/migrations/*.sql; do
     sql -U countersign_owner -d countersign --single-transaction -f "$migration"
   done
