@@ -92,4 +92,14 @@ create index approval_open on portal.approval (expires_at) where at_aws = 'open'
 create index approval_pipeline_open on portal.approval (source, pipeline) where at_aws = 'open';
 create index approval_gate on portal.approval (source, pipeline, stage, action, opened_at desc);
 
+-- Every version of what was shown, so that a decision on an older one can be told what has changed since.
+create table portal.shown (
+    fingerprint bytea primary key check (octet_length(fingerprint) = 32),
+    approval_id uuid not null references portal.approval,
+    shown text not null,
+    seen_at timestamptz not null
+);
+create index shown_approval on portal.shown (approval_id);
+grant select, insert on portal.shown to countersign_app;
+
 grant select, insert, update on portal.source, portal.pipeline, portal.gate, portal.approval to countersign_app;

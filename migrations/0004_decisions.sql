@@ -6,8 +6,8 @@ create table portal.decision (
     verdict text not null check (verdict in ('approved', 'rejected')),
     -- The person's own words.
     summary text not null,
-    -- What is sent: the words and the marker.
-    sent_summary text not null,
+    -- The person's name as it stands in the marker behind their words.
+    signed_as text not null,
     fingerprint bytea not null check (octet_length(fingerprint) = 32),
     channel text not null check (channel in ('page', 'link', 'api')),
     state text not null
@@ -52,7 +52,8 @@ create table portal.decision_key (
     account_id uuid not null references portal.account,
     key_hash bytea not null check (octet_length(key_hash) = 32),
     body_hash bytea not null check (octet_length(body_hash) = 32),
-    decision_id uuid not null references portal.decision,
+    -- Checked at commit: the key is written before the decision, whose record comes last of all.
+    decision_id uuid not null references portal.decision deferrable initially deferred,
     created_at timestamptz not null,
     primary key (account_id, key_hash)
 );

@@ -20,11 +20,13 @@
 //! simulator  CodePipeline over HTTP for demo and tests; knows nothing of the portal, only the clock
 //! ```
 
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod codepipeline;
 pub mod config;
+pub mod database;
 pub mod domain;
-
 pub mod random;
+pub mod simulator;
 pub mod store;

@@ -1,9 +1,13 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod simulate;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::database::private::guard::{self, GuardArgs};
 
 /// Approve or reject AWS CodePipeline manual approvals without an AWS login, with a record an auditor can check.
 #[derive(Debug, Parser)]
@@ -14,13 +18,21 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Run the private Postgres for the portal that started this process.
+    #[command(hide = true)]
+    PostgresGuard(GuardArgs),
+    Simulate(simulate::Simulate),
+}
 
 /// Runs the command line this process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {}
+    match cli.command {
+        Command::PostgresGuard(args) => guard::run(&args),
+        Command::Simulate(simulate) => simulate.run(),
+    }
 }
 
 /// Prints a result line on standard output.

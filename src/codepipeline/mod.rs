@@ -1,4 +1,16 @@
 //! The gateway to CodePipeline: our words in, our words out. The only module that uses the AWS SDK. It never retries a
 //! decision, never writes to the database, and treats everything AWS says as untrusted text.
 
+mod answer;
+mod convert;
+mod credentials;
+mod error;
+mod gateway;
 pub mod observed;
+mod pace;
+mod submit;
+
+pub use answer::{Answer, Doubt, NotApplied};
+pub use credentials::{ConnectError, Settings};
+pub use gateway::Gateway;
+pub use submit::Submission;

@@ -59,6 +59,8 @@ pub struct Definition {
     pub mode: Mode,
     pub pipeline_type: Option<String>,
     pub updated: Option<Timestamp>,
+    /// From the pipeline's ARN, where AWS gives it.
+    pub account: Option<String>,
     pub stages: Vec<StageDefinition>,
 }
 
@@ -199,6 +201,8 @@ pub struct ActionRun {
     pub comment: Option<String>,
     /// The review address with its variables resolved, else as configured.
     pub review_url: Option<String>,
+    /// Whether AWS said what the variables in these two stand for.
+    pub resolved: bool,
     /// The token of a PARALLEL pipeline's approval.
     pub external_execution: Option<String>,
     /// What was said with the decision.

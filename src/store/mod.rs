@@ -2,6 +2,8 @@
 //! transaction, reads a clock, or decides anything; rows become domain values by `TryFrom`, and an impossible row is a
 //! loud [`Inconsistent`], never a default.
 
+pub mod decisions;
+
 /// A row that the program could not have written. Names the table and the row.
 #[derive(Debug, thiserror::Error)]
 #[error("{table} {row}: {problem}")]

@@ -1,0 +1,62 @@
+//! The one way a record is written: a call of `audit.append`, which numbers, times, chains and stores it. It must be the
+//! last statement before the caller commits, because it holds the head's lock until then.
+
+use jiff::Timestamp;
+use sqlx::PgConnection;
+
+use super::entry::Hash;
+use super::kind::Kind;
+use super::payload::Payload;
+
+/// A record as it was numbered. It exists for others once the caller's COMMIT has returned, and not before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    pub seq: i64,
+    pub at: Timestamp,
+    pub hash: Hash,
+}
+
+impl Appended {
+    /// The first 16 hexadecimal digits of the hash: what goes to AWS and onto pages as a witness (A-17).
+    #[must_use]
+    pub fn receipt(&self) -> String {
+        hex::encode(&self.hash[..8])
+    }
+}
+
+/// Why a record was not written. The transaction is of no use any more; whatever was to be recorded must not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("the record was refused: {0}")]
+    Refused(String),
+    #[error("the record could not be written: {0}")]
+    Database(#[source] sqlx::Error),
+}
+
+/// Appends one record within the caller's transaction. `actor` is an opaque id of printable ASCII (a person's id,
+/// `system`), never a name or an address: it cannot be erased later.
+pub async fn append(
+    conn: &mut PgConnection,
+    kind: Kind,
+    actor: &str,
+    payload: &Payload,
+) -> Result<Appended, AppendError> {
+    let row = sqlx::query!(
+        r#"select o_seq as "seq!", o_at as "at!", o_hash as "hash!" from audit.append($1, $2, $3)"#,
+        kind.name(),
+        actor,
+        payload.as_bytes()
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(refusal)?;
+    let hash = row.hash.try_into().map_err(|_| AppendError::Refused("the hash has not 32 bytes".to_owned()))?;
+    Ok(Appended { seq: row.seq, at: row.at.to_jiff(), hash })
+}
+
+fn refusal(error: sqlx::Error) -> AppendError {
+    match error.as_database_error() {
+        Some(said) if said.code().as_deref() == Some("22023") => AppendError::Refused(said.message().to_owned()),
+        _ => AppendError::Database(error),
+    }
+}

@@ -1,0 +1,183 @@
+//! Migrations: embedded in the program, run by the owner, one process at a time. Owns the answer to "does this database
+//! fit this program?".
+//!
+//! It must never run as the serving login and never create a role. A migration only adds (expand now, contract one
+//! release later), so that the previous release keeps working while a new one starts (P-15).
+
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
+
+use super::connect::owning;
+use super::roles::{self, Role};
+
+/// Everything under `migrations/`, in order.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// Where the migrations keep their own list.
+const APPLIED: &str = "_sqlx_migrations";
+
+/// How a database and this program fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaState {
+    Current,
+    /// The database is older: these migrations are still to be run.
+    Pending(Vec<i64>),
+    /// The database is newer. A process that already serves may go on; one that starts should not.
+    Newer {
+        database: i64,
+        program: i64,
+    },
+    /// A migration that was run is not the one this program carries.
+    Altered(i64),
+}
+
+impl SchemaState {
+    /// What is wrong and what to do; `None` when nothing is.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Current => None,
+            Self::Pending(versions) => Some(format!(
+                "The database lacks {} of this program's migrations (the first is {}). Run `countersign migrate` with \
+                 COUNTERSIGN_DATABASE_OWNER_URL set to the login of countersign_owner.",
+                versions.len(),
+                versions.first().copied().unwrap_or_default()
+            )),
+            Self::Newer { database, program } => Some(format!(
+                "The database is newer than this program (migration {database}, this program knows {program}). \
+                 Install the release that migrated it, or a later one."
+            )),
+            Self::Altered(version) => Some(format!(
+                "Migration {version} was run here in another form than this program carries. Use the release that \
+                 migrated this database, or a database of its own for this one."
+            )),
+        }
+    }
+}
+
+/// Compares the database with the embedded migrations. Needs no more than the serving login.
+pub async fn load_state(conn: &mut PgConnection) -> Result<SchemaState, sqlx::Error> {
+    let exists = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "exists!""#, APPLIED)
+        .fetch_one(&mut *conn)
+        .await?;
+    let applied = if exists { list_applied(conn).await? } else { Vec::new() };
+    Ok(compare(&applied))
+}
+
+async fn list_applied(conn: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
+    match conn.list_applied_migrations(APPLIED).await {
+        Ok(applied) => Ok(applied.into_iter().map(|one| (one.version, one.checksum.into_owned())).collect()),
+        Err(MigrateError::Execute(error)) => Err(error),
+        Err(other) => Err(sqlx::Error::Migrate(Box::new(other))),
+    }
+}
+
+fn compare(applied: &[(i64, Vec<u8>)]) -> SchemaState {
+    let program = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
+    if let Some((database, _)) = applied.iter().filter(|(version, _)| !MIGRATOR.version_exists(*version)).next_back() {
+        return SchemaState::Newer { database: *database, program };
+    }
+    let mut pending = Vec::new();
+    for migration in MIGRATOR.iter() {
+        match applied.iter().find(|(version, _)| *version == migration.version) {
+            None => pending.push(migration.version),
+            Some((version, checksum)) if checksum[..] != migration.checksum[..] => {
+                return SchemaState::Altered(*version);
+            }
+            Some(_) => {}
+        }
+    }
+    if pending.is_empty() { SchemaState::Current } else { SchemaState::Pending(pending) }
+}
+
+/// Why migrating did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateFailure {
+    #[error("The database could not be reached as its owner: {0}")]
+    Connect(#[source] sqlx::Error),
+    #[error(
+        "The database lacks the role {0}. Run `countersign migrate --print-roles | psql -v ON_ERROR_STOP=1 URL` once, \
+         as a role that may create roles and owns the database."
+    )]
+    NoRole(&'static str),
+    #[error("The database's encoding is {0}; records are UTF-8. Create it with: create database … encoding 'UTF8'.")]
+    Encoding(String),
+    #[error("{0}")]
+    Unfit(String),
+    #[error("Migration {version} did not work and was undone: {source}")]
+    Statement { version: i64, source: sqlx::Error },
+    #[error("Migrating did not work: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Brings the database up to this program, as its owner, while no other process does the same; whoever comes second
+/// waits and finds nothing left to do. Opens one connection and closes it. Answers how many migrations were run.
+pub async fn migrate(owner: &PgConnectOptions) -> Result<usize, MigrateFailure> {
+    let mut conn = owning(owner.clone()).connect().await.map_err(MigrateFailure::Connect)?;
+    let done = migrate_on(&mut conn).await;
+    // The connection holds the lock; closing it is what frees the lock after a failure.
+    conn.close().await.ok();
+    done
+}
+
+async fn migrate_on(conn: &mut PgConnection) -> Result<usize, MigrateFailure> {
+    if let Some(role) = roles::list_missing(conn).await?.first() {
+        return Err(MigrateFailure::NoRole(role.name()));
+    }
+    let encoding = sqlx::query_scalar!(r#"select current_setting('server_encoding') as "encoding!""#)
+        .fetch_one(&mut *conn)
+        .await?;
+    if encoding != "UTF8" {
+        return Err(MigrateFailure::Encoding(encoding));
+    }
+    // Replicas start together: the second one may wait for as long as the first one migrates.
+    conn.execute("set lock_timeout = 0").await?;
+    conn.lock().await.map_err(failure)?;
+    conn.execute("set lock_timeout = '60s'").await?;
+    let pending = match load_state(conn).await? {
+        SchemaState::Current => return Ok(0),
+        SchemaState::Pending(pending) => pending.len(),
+        unfit => return Err(MigrateFailure::Unfit(unfit.problem().unwrap_or_default())),
+    };
+    // The lock is re-entrant: the migrator takes it once more and gives it back.
+    MIGRATOR.run_direct(None, conn, false).await.map_err(failure)?;
+    // The serving login compares versions at start and for /readyz.
+    let (app, reader) = (Role::App.name(), Role::Reader.name());
+    conn.execute(sqlx::AssertSqlSafe(format!("grant select on {APPLIED} to {app}, {reader}"))).await?;
+    Ok(pending)
+}
+
+fn failure(error: MigrateError) -> MigrateFailure {
+    match error {
+        MigrateError::ExecuteMigration(source, version) => MigrateFailure::Statement { version, source },
+        MigrateError::Execute(source) => MigrateFailure::Database(source),
+        other => MigrateFailure::Unfit(format!("Migrating did not work: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied() -> Vec<(i64, Vec<u8>)> {
+        MIGRATOR.iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
+    }
+
+    #[test]
+    fn a_database_fits_exactly_when_every_migration_was_run_as_it_is() {
+        assert_eq!(compare(&applied()), SchemaState::Current);
+        assert_eq!(compare(&[]), SchemaState::Pending(MIGRATOR.iter().map(|migration| migration.version).collect()));
+        let mut altered = applied();
+        altered[0].1[0] ^= 1;
+        assert_eq!(compare(&altered), SchemaState::Altered(1));
+    }
+
+    #[test]
+    fn a_newer_database_is_said_to_be_newer() {
+        let mut newer = applied();
+        newer.push((9_999, vec![0]));
+        let said = compare(&newer).problem().unwrap();
+        assert!(said.starts_with("The database is newer than this program (migration 9999"), "{said}");
+    }
+}

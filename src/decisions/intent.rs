@@ -1,0 +1,146 @@
+//! The intent: one transaction that holds the right to decide, the approval, the form's key, the decision and its
+//! record. If it cannot be committed nothing is sent; once it is committed, no crash can lose it.
+
+use sqlx::PgConnection;
+
+use super::payload::Intended;
+use super::{Ask, DecideError, Decisions, pace};
+use crate::approvals::Approval;
+use crate::audit::{Kind, Payload};
+use crate::domain::approval::Standing;
+use crate::domain::decision::State;
+use crate::domain::ids::{AccountId, DecisionId, sha256};
+use crate::domain::people::{Approver, Person, Role};
+use crate::domain::summary::Summary;
+use crate::store::decisions::{self as table, NewDecision};
+
+impl Decisions {
+    /// Commits the intent. The flag is false when the same form had already been committed.
+    pub(super) async fn commit_intent(
+        &self,
+        by: &Approver,
+        ask: &Ask,
+        words: &Summary,
+        live: &Approval,
+    ) -> Result<(DecisionId, bool), DecideError> {
+        let person = by.person();
+        let now = self.0.clock.now();
+        let id = DecisionId(self.0.random.uuid_v7(now));
+        let payload = Payload::new(&self.0.random, &Intended::new(id, person, ask, words.as_str(), live))
+            .map_err(|error| unrecordable(&error))?;
+
+        let mut tx = self.0.pool.begin().await?;
+        lock_right(&mut tx, person).await?;
+        self.lock_what_was_shown(&mut tx, ask, live).await?;
+        // Under the approval's lock: of two posts of one form, the second sees the first's key here.
+        if let Some(earlier) = find_by_key(&mut tx, person.account, ask).await? {
+            return Ok((earlier, false));
+        }
+        refuse_if_held(&mut tx, ask).await?;
+        table::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await?;
+        let new = NewDecision {
+            id,
+            approval: ask.approval,
+            account: person.account,
+            signed_as: &person.name,
+            verdict: ask.verdict,
+            summary: words.as_str(),
+            fingerprint: ask.fingerprint,
+            channel: ask.channel.name(),
+            now,
+            holder: self.0.holder,
+            held_until: now + pace::LEASE,
+            record_kind: Kind::DecisionIntended.name(),
+            record_actor: &format!("account:{}", person.account),
+            record_payload: payload.as_bytes(),
+        };
+        table::insert_with_record(&mut tx, &new).await?;
+        tx.commit().await?;
+        Ok((id, true))
+    }
+
+    /// The approval's row, locked, must still be open and be what was read a moment ago and shown before that.
+    async fn lock_what_was_shown(&self, tx: &mut PgConnection, ask: &Ask, live: &Approval) -> Result<(), DecideError> {
+        let locked = table::lock_approval(tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
+        if !locked.open {
+            let now = Box::new(live.clone());
+            return Err(DecideError::NotOpen { now, standing: Standing::Gone });
+        }
+        if locked.fingerprint != ask.fingerprint.0 {
+            return Err(DecideError::Changed { now: Box::new(live.clone()), differences: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// Somebody's decision already keeps this approval: say whose, before AWS is bothered.
+    pub(super) async fn refuse_if_held(&self, ask: &Ask) -> Result<(), DecideError> {
+        let mut conn = self.0.pool.acquire().await?;
+        refuse_if_held(&mut conn, ask).await
+    }
+}
+
+/// The right to decide, held until commit (S-32): a revocation that committed first always wins.
+async fn lock_right(tx: &mut PgConnection, person: &Person) -> Result<(), DecideError> {
+    match may_decide(tx, person.account).await? {
+        Ok(()) => Ok(()),
+        Err(why) => Err(DecideError::NotAllowed(why)),
+    }
+}
+
+/// Whether this account may decide at this moment, with its row locked against change; else why not.
+pub(super) async fn may_decide(tx: &mut PgConnection, account: AccountId) -> sqlx::Result<Result<(), String>> {
+    let Some(now) = table::lock_account(tx, account).await? else {
+        return Ok(Err("The account no longer exists.".into()));
+    };
+    if now.disabled {
+        return Ok(Err(format!("The account of {} is disabled.", now.name)));
+    }
+    if !now.roles.iter().any(|role| role == Role::Approver.name()) {
+        return Ok(Err(format!("{} is not an approver.", now.name)));
+    }
+    Ok(Ok(()))
+}
+
+async fn refuse_if_held(conn: &mut PgConnection, ask: &Ask) -> Result<(), DecideError> {
+    match table::find_holding(conn, ask.approval).await? {
+        None => Ok(()),
+        Some(first) => {
+            debug_assert!(first.state.holds_the_approval() && first.state != State::Lapsed);
+            Err(DecideError::AlreadyDeciding { decision: first.id, by: first.signed_as, verdict: first.verdict })
+        }
+    }
+}
+
+/// The decision that the same key already led to (D-03).
+pub(super) async fn find_by_key(
+    conn: &mut PgConnection,
+    account: AccountId,
+    ask: &Ask,
+) -> Result<Option<DecisionId>, DecideError> {
+    match table::find_key(conn, account, &key_hash(ask)).await? {
+        None => Ok(None),
+        Some(kept) if kept.body_hash == body_hash(ask) => Ok(Some(kept.decision)),
+        Some(_) => Err(DecideError::KeyReused),
+    }
+}
+
+fn key_hash(ask: &Ask) -> [u8; 32] {
+    sha256(ask.key.as_bytes())
+}
+
+/// Over everything that makes two posts the same post.
+fn body_hash(ask: &Ask) -> [u8; 32] {
+    let body = [
+        ask.approval.to_string(),
+        ask.fingerprint.hex(),
+        ask.verdict.name().to_owned(),
+        ask.channel.name().to_owned(),
+        ask.summary.clone(),
+    ];
+    sha256(body.join("\n").as_bytes())
+}
+
+pub(super) fn unrecordable(error: &dyn std::error::Error) -> DecideError {
+    tracing::error!(error, "a record could not be written as JSON, so nothing was sent");
+    DecideError::Unavailable
+}

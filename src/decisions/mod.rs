@@ -1,0 +1,243 @@
+//! Decisions: the only writer of decisions and the only caller of `PutApprovalResult`.
+//!
+//! The heart is [`Decisions::decide`]: the words are checked, the approval is read at AWS, the intent and its record are
+//! committed, and only then is anything sent, in a task of its own that no hanging-up browser can stop. Whatever AWS
+//! answers is written down in [`outcome`]; whatever it leaves open is settled by reading back in [`settle`].
+//!
+//! What this module must never do: send without a committed intent; send while the fate of an earlier attempt is
+//! unknown; aim a decision at anything but the request its person was shown; say "accepted" without AWS's word or our
+//! own marker read back; hold a transaction open across a call to AWS.
+
+mod intent;
+mod outcome;
+mod pace;
+mod payload;
+mod refusal;
+mod send;
+mod settle;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::broadcast;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::approvals::{Approval, Reader, RefreshError};
+use crate::clock::Clock;
+use crate::codepipeline::observed::ReadError;
+use crate::domain::approval::Standing;
+use crate::domain::decision::Verdict;
+use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
+use crate::domain::people::Approver;
+use crate::domain::shown::{Difference, Fingerprint};
+use crate::domain::summary::{BadSummary, Summary, room_for};
+use crate::random::Random;
+
+pub use refusal::Refused;
+pub use view::DecisionView;
+
+/// The rule in force, as every record tells it. Rules of the operator's own come with grants.
+pub const RULE: &str = "Any enabled approver may decide, and one decision is enough.";
+
+/// A cheap-to-clone handle on everything that has to do with deciding.
+#[derive(Clone)]
+pub struct Decisions(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    reader: Reader,
+    clock: Clock,
+    random: Random,
+    /// This process, as a holder of leases.
+    holder: Uuid,
+    /// Sends under way: they outlive the requests that began them, and a drain waits for them (D-04).
+    sends: TaskTracker,
+    /// Tells those who wait that a decision has moved on.
+    moved: broadcast::Sender<DecisionId>,
+}
+
+/// How a decision reached the portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Page,
+    Link,
+    Api,
+}
+
+impl Channel {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Link => "link",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// What a person asks for.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub approval: ApprovalId,
+    /// Of what the person was shown.
+    pub fingerprint: Fingerprint,
+    pub verdict: Verdict,
+    /// As typed.
+    pub summary: String,
+    /// The form's one-use key, or the `Idempotency-Key` of an API call.
+    pub key: String,
+    pub channel: Channel,
+}
+
+/// Why nothing was decided. In every case, nothing was sent to AWS.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    #[error(transparent)]
+    BadSummary(#[from] BadSummary),
+    #[error("there is no such approval")]
+    NoSuchApproval,
+    #[error("{0}")]
+    NotAllowed(String),
+    #[error("what waits is no longer what was shown")]
+    Changed { now: Box<Approval>, differences: Vec<Difference> },
+    #[error("the approval no longer waits: it is {standing}")]
+    NotOpen { now: Box<Approval>, standing: Standing },
+    #[error("{by} has already {verdict} it")]
+    AlreadyDeciding { decision: DecisionId, by: String, verdict: Verdict },
+    #[error("this form was already sent with other content")]
+    KeyReused,
+    #[error("AWS could not be read just now: {0}")]
+    Unreadable(ReadError),
+    #[error("the database did not answer")]
+    Unavailable,
+}
+
+impl From<sqlx::Error> for DecideError {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "a decision could not be recorded, so nothing was sent");
+        Self::Unavailable
+    }
+}
+
+impl Decisions {
+    #[must_use]
+    pub fn new(pool: PgPool, reader: Reader, clock: Clock, random: Random) -> Self {
+        let holder = random.uuid_v4();
+        let (moved, _) = broadcast::channel(256);
+        Self(Arc::new(Inner { pool, reader, clock, random, holder, sends: TaskTracker::new(), moved }))
+    }
+
+    /// Decides: commits the intent with its record, and starts sending. Returns as soon as the intent is committed;
+    /// [`Decisions::await_answer`] waits for what AWS says.
+    ///
+    /// The same key and content gives the same decision again, however often and from wherever it is asked.
+    ///
+    /// # Errors
+    /// [`DecideError`]: nothing was sent, and the attempt is on record.
+    pub async fn decide(&self, by: &Approver, ask: Ask) -> Result<DecisionId, DecideError> {
+        let limit = room_for(&by.person().name);
+        let words = Summary::parse(&ask.summary, limit, ask.verdict == Verdict::Rejected)?;
+        let decided = self.decide_with(by, &ask, &words).await;
+        if let Err(refused) = &decided {
+            self.record_refusal(by.person(), &ask, refused).await;
+        }
+        decided
+    }
+
+    async fn decide_with(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
+        if let Some(earlier) = self.find_by_key(by.person().account, ask).await? {
+            return Ok(earlier);
+        }
+        self.refuse_if_held(ask).await?;
+        let live = self.read_now(ask.approval).await?;
+        refuse_if_changed(ask, &live)?;
+        let (intent, is_new) = self.commit_intent(by, ask, words, &live).await?;
+        if is_new {
+            self.send_in_background(intent);
+        }
+        Ok(intent)
+    }
+
+    /// Reads the approval at AWS now, so that nobody decides on what is not there any more.
+    async fn read_now(&self, id: ApprovalId) -> Result<Approval, DecideError> {
+        self.0.reader.refresh(id).await.map_err(|error| match error {
+            RefreshError::NoSuchApproval => DecideError::NoSuchApproval,
+            RefreshError::Unreadable(why) => DecideError::Unreadable(why),
+            RefreshError::Database(error) => error.into(),
+        })
+    }
+
+    /// Waits until the decision is settled or unsure, at most `at_most`, and tells how it stands.
+    ///
+    /// # Errors
+    /// Whatever the database says, also [`sqlx::Error::RowNotFound`].
+    pub async fn await_answer(&self, id: DecisionId, at_most: Duration) -> sqlx::Result<DecisionView> {
+        let deadline = tokio::time::Instant::now() + at_most;
+        loop {
+            // Subscribed before looking, so that nothing is missed in between.
+            let mut moved = self.0.moved.subscribe();
+            let view = self.find(id).await?.ok_or(sqlx::Error::RowNotFound)?;
+            if view.is_answered() {
+                return Ok(view);
+            }
+            // Another replica may do the sending; looking again now and then costs little.
+            let look_again = tokio::time::Instant::now() + Duration::from_millis(500);
+            let heard = async { while moved.recv().await.is_ok_and(|other| other != id) {} };
+            if tokio::time::timeout_at(deadline.min(look_again), heard).await.is_err()
+                && tokio::time::Instant::now() >= deadline
+            {
+                return self.find(id).await?.ok_or(sqlx::Error::RowNotFound);
+            }
+        }
+    }
+
+    /// The decision as a page tells it.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn find(&self, id: DecisionId) -> sqlx::Result<Option<DecisionView>> {
+        let mut conn = self.0.pool.acquire().await?;
+        view::find(&mut conn, id).await
+    }
+
+    /// Waits until every send under way has ended. Call once nothing new is accepted.
+    pub async fn drain(&self) {
+        self.0.sends.close();
+        self.0.sends.wait().await;
+        if let Ok(mut conn) = self.0.pool.acquire().await {
+            let _ = crate::store::decisions::release(&mut conn, self.0.holder).await;
+        }
+    }
+
+    /// The account that would be asked, for tests and tools that look at one person's decisions.
+    async fn find_by_key(&self, account: AccountId, ask: &Ask) -> Result<Option<DecisionId>, DecideError> {
+        let mut conn = self.0.pool.acquire().await?;
+        intent::find_by_key(&mut conn, account, ask).await
+    }
+
+    fn tell_moved(&self, id: DecisionId) {
+        // Nobody listening is fine.
+        let _ = self.0.moved.send(id);
+    }
+}
+
+/// What you see is what you sign (S-36).
+fn refuse_if_changed(ask: &Ask, live: &Approval) -> Result<(), DecideError> {
+    let standing = Standing::derive(live.at_aws, None);
+    if !standing.is_open() {
+        return Err(DecideError::NotOpen { now: Box::new(live.clone()), standing });
+    }
+    if live.fingerprint != ask.fingerprint {
+        return Err(DecideError::Changed { now: Box::new(live.clone()), differences: Vec::new() });
+    }
+    Ok(())
+}
+
+/// A one-use key for a form.
+#[must_use]
+pub fn new_form_key(random: &Random) -> String {
+    hex::encode(random.bytes::<16>())
+}

@@ -1,0 +1,136 @@
+//! One send: claimed, committed as under way, sent once, and its answer written down. Between the claim and the answer
+//! no transaction is open.
+
+use super::payload::Followed;
+use super::{Decisions, intent, pace};
+use crate::approvals::{Approval, Fate};
+use crate::audit::{self, Kind, Payload};
+use crate::codepipeline::{Answer, NotApplied, Submission};
+use crate::domain::decision::{State, Verdict};
+use crate::domain::ids::DecisionId;
+use crate::domain::summary::{Marker, Summary};
+use crate::store::approvals;
+use crate::store::decisions::{self as table, Decision};
+
+/// What goes wrong between the database and AWS. Whoever sees it can only log: the decision stays as it was committed,
+/// and the next step finds it there.
+pub(super) type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+impl Decisions {
+    /// Sends in a task of its own, which no request's end can stop (D-04).
+    pub(super) fn send_in_background(&self, id: DecisionId) {
+        let decisions = self.clone();
+        self.0.sends.spawn(async move { decisions.send(id).await });
+    }
+
+    /// Makes one attempt at sending a decision that is an intent and that this process holds.
+    pub(super) async fn send(&self, id: DecisionId) {
+        if let Err(error) = self.try_send(id).await {
+            tracing::error!(error = &*error, decision = %id, "a step of a decision could not be written; it will be taken again");
+        }
+        self.tell_moved(id);
+    }
+
+    async fn try_send(&self, id: DecisionId) -> Result<(), Trouble> {
+        let Some((decision, approval)) = self.load(id).await? else { return Ok(()) };
+        if decision.state != State::Intent || !self.is_still_open(&decision, &approval).await? {
+            return Ok(());
+        }
+        let Some(decision) = self.claim(&decision, &approval).await? else { return Ok(()) };
+        let answer = match self.0.reader.gateway(&approval.gate.source) {
+            Some(gateway) => gateway.submit(&submission(&decision, &approval)).await,
+            None => Answer::NotApplied {
+                why: NotApplied::NeverLeft,
+                code: "SourceNotConfigured".into(),
+                message: format!("the source {} is no longer configured", approval.gate.source),
+            },
+        };
+        self.conclude_answer(&decision, &approval, answer).await
+    }
+
+    /// D-11: nothing leaves unless the approval was seen open within the last seconds.
+    async fn is_still_open(&self, decision: &Decision, approval: &Approval) -> Result<bool, Trouble> {
+        let now = self.0.clock.now();
+        if approval.at_aws == crate::domain::approval::AtAws::Open
+            && now.duration_since(approval.seen_open_at) <= pace::FRESH_READ
+        {
+            return Ok(true);
+        }
+        match self.0.reader.fate(approval).await {
+            Ok(Fate::Open) => {
+                let mut conn = self.0.pool.acquire().await?;
+                approvals::mark_seen_open(&mut conn, approval.id, now).await?;
+                Ok(true)
+            }
+            Ok(fate) => {
+                self.conclude_fate(decision, approval, fate).await?;
+                Ok(false)
+            }
+            Err(why) => {
+                self.postpone(decision, &format!("The approval could not be read before sending: {why}.")).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Commits that an attempt is about to leave, after checking once more that it may (D-02, D-10, D-11). `None`: it may
+    /// not, or somebody was quicker.
+    async fn claim(&self, decision: &Decision, approval: &Approval) -> Result<Option<Decision>, Trouble> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.pool.begin().await?;
+        if let Err(why) = intent::may_decide(&mut tx, decision.account).await? {
+            tx.rollback().await?;
+            return self.lapse(decision, approval, &why).await.map(|()| None);
+        }
+        if decision.verdict == Verdict::Approved && decision.age(now) > pace::APPROVAL_LASTS {
+            tx.rollback().await?;
+            let why = "It could not be sent within 10 minutes. Please look again and decide afresh.";
+            return self.lapse(decision, approval, why).await.map(|()| None);
+        }
+        let held = (self.0.holder, now + pace::LEASE);
+        if !table::mark_submitting(&mut tx, decision.expected(), now, held).await? {
+            return Ok(None);
+        }
+        let claimed =
+            Decision { state: State::Submitting, attempt: decision.attempt + 1, sent_at: Some(now), ..decision.clone() };
+        let sent_summary = sent_summary(&claimed);
+        let sent = Followed {
+            token_hash: Some(&approval.shown.token_hash),
+            sent_summary: Some(&sent_summary),
+            ..Followed::new(approval, &claimed, "sent")
+        };
+        let payload = Payload::new(&self.0.random, &sent)?;
+        audit::append(&mut tx, Kind::DecisionSent, "system", &payload).await?;
+        tx.commit().await?;
+        Ok(Some(claimed))
+    }
+
+    pub(super) async fn load(&self, id: DecisionId) -> Result<Option<(Decision, Approval)>, Trouble> {
+        let mut conn = self.0.pool.acquire().await?;
+        let Some(decision) = table::find(&mut conn, id).await? else { return Ok(None) };
+        let Some(approval) = approvals::find(&mut conn, decision.approval).await? else { return Ok(None) };
+        Ok(Some((decision, approval)))
+    }
+}
+
+fn submission(decision: &Decision, approval: &Approval) -> Submission {
+    Submission {
+        pipeline: approval.gate.pipeline.clone(),
+        stage: approval.gate.stage.clone(),
+        action: approval.gate.action.clone(),
+        token: approval.token.clone(),
+        verdict: decision.verdict,
+        summary: sent_summary(decision),
+        session_name: format!("countersign-rec-{}", decision.intent_seq),
+    }
+}
+
+/// What AWS is told: the person's words, then who and which record (D-08).
+pub(super) fn sent_summary(decision: &Decision) -> String {
+    let words = Summary::from_record(&decision.summary);
+    marker(decision).sign(&words, &decision.signed_as)
+}
+
+pub(super) fn marker(decision: &Decision) -> Marker {
+    Marker::new(decision.intent_seq, &decision.intent_hash)
+}

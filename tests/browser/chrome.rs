@@ -1,0 +1,201 @@
+//! A real Chromium, driven as a person uses it: elements are found by their role and accessible name, nothing else.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use thirtyfour::common::command::{Command as Wire, ExtensionCommand};
+use thirtyfour::prelude::*;
+
+/// How a person holds the page.
+#[derive(Debug, Clone, Copy)]
+pub struct Device {
+    pub width: u32,
+    pub height: u32,
+    pub script: bool,
+    pub dark: bool,
+}
+
+pub const DESKTOP: Device = Device { width: 1280, height: 900, script: true, dark: false };
+pub const PHONE: Device = Device { width: 360, height: 740, script: true, dark: false };
+
+impl Device {
+    pub fn without_script(self) -> Self {
+        Self { script: false, ..self }
+    }
+}
+
+/// A browser of its own, with its driver. Both end with it.
+pub struct Chrome {
+    pub driver: WebDriver,
+    driver_process: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Chrome {
+    pub async fn start(device: Device) -> Self {
+        let mut driver_process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed (script/test installs it)");
+        let port = port_of(&mut driver_process);
+        let profile = tempfile::tempdir().unwrap();
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(device, profile.path()))
+            .await
+            .expect("a Chromium session starts");
+        driver.set_page_load_timeout(Duration::from_secs(60)).await.unwrap();
+        Self { driver, driver_process, _profile: profile }
+    }
+
+    pub async fn open(&self, url: &str) {
+        self.driver.goto(url).await.unwrap_or_else(|error| panic!("{url} does not open: {error}"));
+    }
+
+    /// What is seen, as text.
+    pub async fn text(&self) -> String {
+        self.driver.find(By::Css("body")).await.unwrap().text().await.unwrap()
+    }
+
+    pub async fn path(&self) -> String {
+        self.driver.current_url().await.unwrap().path().to_owned()
+    }
+
+    /// The only visible element of this role with this accessible name.
+    pub async fn find(&self, role: &str, name: &str) -> WebElement {
+        match self.list(role, name).await.as_slice() {
+            [one] => one.clone(),
+            found => panic!(
+                "{} visible elements are a {role} called {name:?} on {}, not one:\n{}",
+                found.len(),
+                self.path().await,
+                self.text().await
+            ),
+        }
+    }
+
+    pub async fn list(&self, role: &str, name: &str) -> Vec<WebElement> {
+        let css = match role {
+            "button" => "button, [role=button], input[type=submit]",
+            "textbox" => "input, textarea",
+            "link" => "a[href]",
+            "heading" => "h1, h2, h3",
+            other => panic!("no idea how to look for a {other}"),
+        };
+        let mut found = Vec::new();
+        for element in self.driver.find_all(By::Css(css)).await.unwrap() {
+            if element.is_displayed().await.unwrap() && self.computed(&element, "computedlabel").await == name {
+                found.push(element);
+            }
+        }
+        found
+    }
+
+    pub async fn click(&self, role: &str, name: &str) {
+        self.find(role, name).await.click().await.unwrap();
+    }
+
+    pub async fn fill(&self, name: &str, text: &str) {
+        let field = self.field(name).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// A form field by its accessible name. Password fields have no role, so the name alone counts.
+    pub async fn field(&self, name: &str) -> WebElement {
+        self.find("textbox", name).await
+    }
+
+    async fn computed(&self, element: &WebElement, what: &'static str) -> String {
+        let path = format!("/element/{}/{what}", element.element_id());
+        let answer = element.handle().cmd(Wire::ExtensionCommand(Box::new(Look(path.into())))).await.unwrap();
+        answer.value_json().unwrap().as_str().unwrap_or_default().trim().to_owned()
+    }
+
+    /// How far the page is wider than the window, in CSS pixels.
+    pub async fn overflow(&self) -> i64 {
+        let body = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        self.driver.execute(body, vec![]).await.unwrap().json().as_i64().unwrap()
+    }
+
+    pub async fn screenshot(&self, path: &std::path::Path) {
+        self.driver.screenshot(path).await.unwrap();
+    }
+
+    pub async fn quit(self) {
+        self.driver.clone().quit().await.unwrap();
+    }
+}
+
+impl Drop for Chrome {
+    fn drop(&mut self) {
+        let _ = self.driver_process.kill();
+        let _ = self.driver_process.wait();
+    }
+}
+
+#[derive(Debug)]
+struct Look(Arc<str>);
+
+impl ExtensionCommand for Look {
+    fn parameters_json(&self) -> Option<Value> {
+        None
+    }
+    fn method(&self) -> reqwest::Method {
+        reqwest::Method::GET
+    }
+    fn endpoint(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
+
+fn capabilities(device: Device, profile: &std::path::Path) -> Capabilities {
+    let mut arguments: Vec<String> = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    arguments.push(format!("--user-data-dir={}", profile.display()));
+    arguments.push(format!("--window-size={},{}", device.width, device.height));
+    if device.dark {
+        arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
+    }
+    let mut options = json!({ "args": arguments });
+    if device.width < 500 {
+        // Chromium's own windows cannot be as narrow as a phone.
+        options["mobileEmulation"] = json!({
+            "deviceMetrics": { "width": device.width, "height": device.height, "pixelRatio": 2.0, "touch": true }
+        });
+    }
+    if !device.script {
+        options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
+    }
+    let mut capabilities = Capabilities::new();
+    capabilities.insert("browserName".into(), json!("chrome"));
+    capabilities.insert("goog:chromeOptions".into(), options);
+    capabilities
+}
+
+/// The driver says on which port it listens.
+fn port_of(driver: &mut Child) -> u16 {
+    let output = BufReader::new(driver.stdout.take().expect("its output is piped"));
+    let mut lines = output.lines().map_while(Result::ok);
+    let port = lines
+        .find_map(|line| line.split("on port ").nth(1)?.trim_end_matches('.').parse().ok())
+        .expect("chromedriver says its port");
+    // It keeps printing; nobody listening must not stop it.
+    std::thread::spawn(move || lines.for_each(drop));
+    port
+}

@@ -1,0 +1,4 @@
+//! What several test programs share. Each uses a part of it.
+#![allow(dead_code, reason = "every test program compiles all of this and uses a part")]
+
+pub mod postgres;

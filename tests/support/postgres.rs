@@ -1,0 +1,117 @@
+//! One private Postgres per test process, in memory where the machine has such a place, and a migrated database of its
+//! own for every test. Nothing is cleaned up by hand: when the process ends, the guard stops the server and throws the
+//! cluster away. fsync stays on, because a server without it is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use countersign::database::private::{Keep, PrivateOptions, PrivatePostgres};
+use countersign::database::{Database, Role, migrate};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
+use tokio::sync::OnceCell;
+
+static SERVER: OnceCell<PrivatePostgres> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// The program under test, which is also the guard.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
+
+/// A migrated database that nobody else uses.
+pub struct TestDatabase {
+    pub name: String,
+    server: &'static PrivatePostgres,
+}
+
+impl TestDatabase {
+    /// A fresh database, cloned from a migrated one.
+    pub async fn create() -> Self {
+        Self::create_from("template countersign").await
+    }
+
+    /// A fresh database without any migration; the roles exist.
+    pub async fn create_empty() -> Self {
+        Self::create_from("").await
+    }
+
+    async fn create_from(how: &str) -> Self {
+        let server = server().await;
+        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut conn = server.superuser_options("postgres").connect().await.unwrap();
+        let create = format!("create database {name} owner {} {how}", Role::Owner.name());
+        conn.execute(AssertSqlSafe(create)).await.unwrap();
+        conn.close().await.unwrap();
+        Self { name, server }
+    }
+
+    pub fn options(&self, role: Role) -> PgConnectOptions {
+        self.server.options(role).database(&self.name)
+    }
+
+    pub fn superuser_options(&self) -> PgConnectOptions {
+        self.server.superuser_options(&self.name)
+    }
+
+    /// One connection with the rights of `role` and none of the serving limits.
+    pub async fn connect(&self, role: Role) -> PgConnection {
+        self.options(role).connect().await.unwrap()
+    }
+
+    /// The one who can do everything: a database administrator with bad intentions.
+    pub async fn connect_superuser(&self) -> PgConnection {
+        self.superuser_options().connect().await.unwrap()
+    }
+
+    /// The pools a serving process uses.
+    pub fn open(&self) -> Database {
+        Database::open(&self.options(Role::App))
+    }
+}
+
+/// The server of this process, started by whoever asks first.
+pub async fn server() -> &'static PrivatePostgres {
+    SERVER.get_or_init(start).await
+}
+
+async fn start() -> PrivatePostgres {
+    let parent = memory_dir();
+    sweep(&parent);
+    let options = PrivateOptions {
+        data_dir: parent.join(format!("countersign-test-{}", std::process::id())),
+        guard_exe: PROGRAM.into(),
+        bin_dir: None,
+        keep: Keep::UntilStopped,
+        settings: vec!["max_connections=300".into(), "autovacuum=off".into(), "max_wal_size=4GB".into()],
+        progress: |_| {},
+    };
+    let server = PrivatePostgres::start(&options).await.unwrap();
+    migrate::migrate(&server.options(Role::Owner)).await.unwrap();
+    server
+}
+
+/// A place in memory where the machine has one; there fsync costs nothing.
+pub fn memory_dir() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let probe = memory.join(format!("countersign-probe-{}", std::process::id()));
+    if fs::write(&probe, "x").is_ok() {
+        fs::remove_file(&probe).ok();
+        return memory.to_owned();
+    }
+    std::env::temp_dir()
+}
+
+/// Removes what earlier test processes left: their lock is free once they have ended.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with("countersign-test-") {
+            continue;
+        }
+        let lock = fs::File::open(entry.path().join("countersign.lock"));
+        let guard = fs::File::open(entry.path().join("postgres/guard.lock"));
+        let free = |file: &Result<fs::File, std::io::Error>| file.as_ref().is_ok_and(|file| file.try_lock().is_ok());
+        if free(&lock) && (guard.is_err() || free(&guard)) {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}
