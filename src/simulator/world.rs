@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     config::{ExternalIds, Span},
     definition::{ActionSpec, Commit, Definition, Texts, Verdict},
+    diary::Pause,
 };
 use crate::random::Random;
 
@@ -280,6 +281,8 @@ pub struct Settings {
     pub external_ids: ExternalIds,
     pub stale_window: SignedDuration,
     pub seed: u64,
+    /// Times in which no new executions arrive by themselves.
+    pub pauses: Vec<Pause>,
 }
 
 /// A pipeline as it was until an instant; `None` where there was none.
