@@ -26,6 +26,7 @@ pub mod clock;
 pub mod codepipeline;
 pub mod config;
 pub mod database;
+pub mod demo;
 pub mod domain;
 pub mod random;
 pub mod simulator;

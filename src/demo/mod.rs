@@ -1,0 +1,4 @@
+//! A world to try the portal on.
+
+mod reviews;
+mod world;
