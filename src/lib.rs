@@ -20,6 +20,7 @@
 //! simulator  CodePipeline over HTTP for demo and tests; knows nothing of the portal, only the clock
 //! ```
 
+pub mod accounts;
 pub mod audit;
 pub mod cli;
 pub mod clock;
@@ -29,5 +30,8 @@ pub mod database;
 pub mod demo;
 pub mod domain;
 pub mod random;
+pub mod shutdown;
 pub mod simulator;
 pub mod store;
+pub mod telemetry;
+pub mod web;

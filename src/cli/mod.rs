@@ -1,6 +1,9 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod healthcheck;
+mod open;
+mod serve;
 mod simulate;
 
 use std::process::ExitCode;
@@ -22,6 +25,8 @@ enum Command {
     /// Run the private Postgres for the portal that started this process.
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
+    Healthcheck(healthcheck::Healthcheck),
+    Serve(serve::Serve),
     Simulate(simulate::Simulate),
 }
 
@@ -31,6 +36,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::PostgresGuard(args) => guard::run(&args),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),
     }
 }

@@ -2,6 +2,7 @@
 //! transaction, reads a clock, or decides anything; rows become domain values by `TryFrom`, and an impossible row is a
 //! loud [`Inconsistent`], never a default.
 
+pub mod clock;
 pub mod decisions;
 
 /// A row that the program could not have written. Names the table and the row.
