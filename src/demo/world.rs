@@ -2,7 +2,10 @@
 //! portal relies on: the portal meets this world only over HTTP.
 
 use serde::Deserialize;
+use url::Url;
 
+use crate::config::{Credentials, SourceConfig};
+use crate::domain::ids::SourceName;
 use crate::simulator::{Commit, WorldFile, WorldFileError};
 
 /// A change that somebody in the demo makes, with the line that a review shows.
@@ -48,6 +51,32 @@ pub fn world(seed: u64, reviews: &str) -> Result<WorldFile, WorldFileError> {
             .collect();
     }
     Ok(file)
+}
+
+/// How the portal reaches the world: one source per account and region, each by a role that it assumes.
+#[must_use]
+pub fn sources(file: &WorldFile, endpoint: &Url) -> Vec<SourceConfig> {
+    let key = file.keys.first().expect("the demo's world has a key");
+    let secret = key.secret.clone().unwrap_or_default();
+    let names = ["shop", "payments"];
+    let of_world = |(world, name): (&crate::simulator::WorldConfig, &str)| {
+        let role = file.roles.iter().find(|role| role.arn.contains(&world.account));
+        SourceConfig {
+            name: SourceName::parse(name).expect("the names are lower-case letters"),
+            region: Some(world.region.clone()),
+            account: Some(world.account.clone()),
+            role_arn: role.map(|role| role.arn.clone()),
+            external_id: role.and_then(|role| role.external_id.clone()).map(Into::into),
+            credentials: Some(Credentials {
+                access_key_id: key.id.clone(),
+                secret_access_key: secret.clone().into(),
+                session_token: None,
+            }),
+            endpoint_url: Some(endpoint.clone()),
+            ..SourceConfig::from_environment()
+        }
+    };
+    file.worlds.iter().zip(names).map(of_world).collect()
 }
 
 #[cfg(test)]

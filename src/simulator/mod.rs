@@ -44,7 +44,7 @@ mod world;
 
 pub use acts::{Act, OpenApproval, Order, Which};
 pub use changes::Change;
-pub use config::{DEFAULT_ACCOUNT, WorldFile, WorldFileError};
+pub use config::{DEFAULT_ACCOUNT, WorldConfig, WorldFile, WorldFileError};
 pub use definition::{Commit, Mode, Verdict};
 pub use diary::{Diary, DiaryError};
 pub use faults::{ErrorBody, Fault, FaultKind, Moment};
