@@ -21,6 +21,7 @@
 //! ```
 
 pub mod accounts;
+pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod clock;

@@ -46,14 +46,6 @@ pub struct StoredPayload {
     pub outcome: Option<String>,
 }
 
-/// One thing a source of rows yields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    Record(Box<Row>),
-    /// A payload without a record.
-    OrphanPayload(i64),
-}
-
 /// The newest record as the log itself names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -153,15 +145,12 @@ impl Default for Chain {
 }
 
 impl Chain {
-    /// Checks the next item, in order of numbers.
-    pub fn check(&mut self, item: &Item) -> Result<(), Broken> {
-        match item {
-            Item::Record(row) => self.check_row(row).map_err(|why| Broken { seq: row.seq, why }),
-            Item::OrphanPayload(seq) => Err(Broken { seq: *seq, why: Why::OrphanPayload }),
-        }
+    /// Checks the next record, in order of numbers.
+    pub fn check(&mut self, row: &Row) -> Result<(), Broken> {
+        self.check_row(row).map_err(|why| Broken { seq: row.seq, why })
     }
 
-    /// After the last item. An export has no head of its own.
+    /// After the last record. An export has no head of its own.
     pub fn finish(self, head: Option<&Head>) -> Verdict {
         if let Some(seq) = self.untold.keys().next() {
             return Verdict::Broken(Broken { seq: *seq, why: Why::MissingPayload });

@@ -4,7 +4,7 @@
 use futures::{Stream, StreamExt, TryStreamExt};
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::chain::{Chain, Head, Item, Row, StoredPayload, Verdict};
+use super::chain::{Broken, Chain, Head, Intact, Row, StoredPayload, Verdict, Why};
 
 /// Rows judged together while the next ones are read. Of the longest payloads, two such chunks are 32 MiB.
 const CHUNK: usize = 1_000;
@@ -12,29 +12,50 @@ const CHUNK: usize = 1_000;
 /// Verifies the live table over `conn`, which needs to read it and nothing more. After a fault, close `conn`.
 pub async fn verify(conn: &mut PgConnection) -> Result<Verdict, sqlx::Error> {
     let mut snapshot = conn.begin_with("begin isolation level repeatable read read only").await?;
-    // One statement reads everything; the order comes from the two indexes, not from sorting ten million rows.
+    // The order comes from the two indexes; nothing is sorted or hashed, of which ten million rows would need a disk full.
     snapshot
-        .execute("set local statement_timeout = 0; set local enable_hashjoin = off; set local enable_sort = off")
+        .execute(
+            "set local statement_timeout = 0; set local jit = off; set local enable_hashjoin = off;
+            set local enable_nestloop = off; set local enable_sort = off",
+        )
         .await?;
     let head = find_head(&mut snapshot).await?;
-    let verdict = judge(stream_items(&mut snapshot), Some(head)).await?;
-    if matches!(verdict, Verdict::Intact(_)) {
-        snapshot.rollback().await?;
-    }
-    // After a fault the rest of the rows is still on its way; the caller hangs up instead of reading them.
+    let verdict = match judge(stream_rows(&mut snapshot), Some(head)).await? {
+        Verdict::Intact(intact) => find_orphan(&mut snapshot, intact).await?,
+        // The rest of the rows is still on its way; the caller hangs up instead of reading them.
+        broken => return Ok(broken),
+    };
+    snapshot.rollback().await?;
     Ok(verdict)
 }
 
-/// Judges any stream of items, in order of their numbers. `head`: how the log itself names its newest record, if it does.
+/// A payload that belongs to no record is never met on the way along the records.
+async fn find_orphan(conn: &mut PgConnection, intact: Intact) -> Result<Verdict, sqlx::Error> {
+    let payloads =
+        sqlx::query_scalar!(r#"select count(*) as "payloads!" from audit.payload"#).fetch_one(&mut *conn).await?;
+    let erased = i64::try_from(intact.redacted.len()).unwrap_or(i64::MAX);
+    if payloads == intact.rows - erased {
+        return Ok(Verdict::Intact(intact));
+    }
+    let seq = sqlx::query_scalar!(
+        r#"select coalesce(min(p.seq), 0) as "seq!" from audit.payload p
+           where not exists (select from audit.record r where r.seq = p.seq)"#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Verdict::Broken(Broken { seq, why: Why::OrphanPayload }))
+}
+
+/// Judges any stream of records, in order of their numbers. `head`: how the log itself names its newest record, if it does.
 /// Judging and reading go on at the same time.
-pub async fn judge<E>(items: impl Stream<Item = Result<Item, E>>, head: Option<Head>) -> Result<Verdict, E> {
-    let mut chunks = std::pin::pin!(items.try_chunks(CHUNK));
+pub async fn judge<E>(rows: impl Stream<Item = Result<Row, E>>, head: Option<Head>) -> Result<Verdict, E> {
+    let mut chunks = std::pin::pin!(rows.try_chunks(CHUNK));
     let mut chain = Chain::default();
     let mut next = chunks.next().await;
     while let Some(chunk) = next {
         let chunk = chunk.map_err(|error| error.1)?;
         let judging = tokio::task::spawn_blocking(move || {
-            let found = chunk.iter().try_for_each(|item| chain.check(item));
+            let found = chunk.iter().try_for_each(|row| chain.check(row));
             found.map(|()| chain)
         });
         let (judged, following) = tokio::join!(judging, chunks.next());
@@ -58,30 +79,29 @@ async fn find_head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
     Ok(row.map_or_else(gone, |row| Head { seq: row.seq, at: row.at.map(|at| at.to_jiff()), hash: row.hash }))
 }
 
-/// Everything in both tables, in order of numbers: records with their payloads, and payloads without a record.
-pub fn stream_items(conn: &mut PgConnection) -> impl Stream<Item = Result<Item, sqlx::Error>> + '_ {
+/// Every record with its payload, in order of numbers.
+pub fn stream_rows(conn: &mut PgConnection) -> impl Stream<Item = Result<Row, sqlx::Error>> + '_ {
     sqlx::query_as!(
         Joined,
-        r#"select seq as "seq!", r.hash as "hash?", r.prev as "prev?", r.kind as "kind?", r.actor as "actor?",
-               r.payload_hash as "payload_hash?",
+        r#"select r.seq, r.hash, r.prev, r.kind, r.actor, r.payload_hash,
                case when r.at between '0001-01-01' and '9999-12-31' then r.at end as "at: jiff_sqlx::Timestamp",
                p.payload as "payload?", p.kind as "payload_kind?", p.source, p.pipeline, p.stage, p.action, p.execution,
                p.approval, p.decision, p.person, p.verdict, p.outcome
-           from audit.record r full join audit.payload p using (seq)
-           order by seq"#
+           from audit.record r left join audit.payload p on p.seq = r.seq
+           order by r.seq"#
     )
     .fetch(conn)
-    .map_ok(Item::from)
+    .map_ok(Row::from)
 }
 
-/// One row of the outer join of both tables.
+/// One row of the join of both tables.
 struct Joined {
     seq: i64,
-    hash: Option<Vec<u8>>,
-    prev: Option<Vec<u8>>,
-    kind: Option<String>,
-    actor: Option<String>,
-    payload_hash: Option<Vec<u8>>,
+    hash: Vec<u8>,
+    prev: Vec<u8>,
+    kind: String,
+    actor: String,
+    payload_hash: Vec<u8>,
     at: Option<jiff_sqlx::Timestamp>,
     payload: Option<Vec<u8>>,
     payload_kind: Option<String>,
@@ -97,9 +117,8 @@ struct Joined {
     outcome: Option<String>,
 }
 
-impl From<Joined> for Item {
+impl From<Joined> for Row {
     fn from(row: Joined) -> Self {
-        let Some(hash) = row.hash else { return Self::OrphanPayload(row.seq) };
         let payload = row.payload.map(|bytes| StoredPayload {
             bytes,
             kind: row.payload_kind.unwrap_or_default(),
@@ -114,15 +133,15 @@ impl From<Joined> for Item {
             verdict: row.verdict,
             outcome: row.outcome,
         });
-        Self::Record(Box::new(Row {
+        Self {
             seq: row.seq,
             at: row.at.map(jiff_sqlx::Timestamp::to_jiff),
-            prev: row.prev.unwrap_or_default(),
-            kind: row.kind.unwrap_or_default(),
-            actor: row.actor.unwrap_or_default(),
-            payload_hash: row.payload_hash.unwrap_or_default(),
-            hash,
+            prev: row.prev,
+            kind: row.kind,
+            actor: row.actor,
+            payload_hash: row.payload_hash,
+            hash: row.hash,
             payload,
-        }))
+        }
     }
 }

@@ -2,8 +2,11 @@
 //! transaction, reads a clock, or decides anything; rows become domain values by `TryFrom`, and an impossible row is a
 //! loud [`Inconsistent`], never a default.
 
+pub mod approvals;
 pub mod clock;
 pub mod decisions;
+pub mod pipelines;
+pub mod sources;
 
 /// A row that the program could not have written. Names the table and the row.
 #[derive(Debug, thiserror::Error)]

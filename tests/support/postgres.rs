@@ -35,6 +35,11 @@ impl TestDatabase {
         Self::create_from("").await
     }
 
+    /// A copy of this database as it is now. Nobody may be connected to it.
+    pub async fn copy(&self) -> Self {
+        Self::create_from(&format!("template {}", self.name)).await
+    }
+
     async fn create_from(how: &str) -> Self {
         let server = server().await;
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
