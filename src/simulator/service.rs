@@ -122,7 +122,8 @@ impl Job {
     async fn reach(&self, moment: Moment) {
         for (id, kind) in &self.plan.hits {
             match kind {
-                FaultKind::Signal { at, pid } if *at == moment => {
+                // Zero and below would mean whole groups of processes.
+                FaultKind::Signal { at, pid } if *at == moment && *pid > 1 => {
                     let pid = nix::unistd::Pid::from_raw(*pid);
                     // A process that is already gone needs no signal.
                     let _gone = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);

@@ -48,6 +48,7 @@ fn one_of(generate: &Generate, n: usize) -> PipelineConfig {
 /// # Errors
 /// Names the pipeline and what AWS would refuse.
 pub fn definition_of(config: &PipelineConfig, account: &str, version: i64) -> Result<Definition, WorldFileError> {
+    check_name(config, &config.name)?;
     let stages = stages_of(config, &config.stages)?;
     let pipeline_type = config.pipeline_type.clone().unwrap_or_else(|| "V2".to_owned());
     if pipeline_type == "V1" && config.mode != Mode::Superseded {
@@ -62,6 +63,15 @@ pub fn definition_of(config: &PipelineConfig, account: &str, version: i64) -> Re
         variables: config.variables.clone(),
         stages,
     })
+}
+
+/// What the API could not name must not exist.
+fn check_name(config: &PipelineConfig, name: &str) -> Result<(), WorldFileError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || ".@-_".contains(c);
+    if (1..=100).contains(&name.len()) && name.chars().all(legal) {
+        return Ok(());
+    }
+    Err(wrong(config, format!("has the name `{name}`: names are 1 to 100 letters, digits, `.`, `@`, `-`, `_`")))
 }
 
 fn wrong(config: &PipelineConfig, problem: impl Into<String>) -> WorldFileError {
@@ -80,6 +90,7 @@ pub fn stages_of(config: &PipelineConfig, stages: &[StageConfig]) -> Result<Vec<
         .iter()
         .enumerate()
         .map(|(position, stage)| {
+            check_name(config, &stage.name)?;
             let actions = stage.actions.iter().map(|action| action_of(config, action).map(Arc::new));
             let actions = actions.collect::<Result<Vec<_>, _>>()?;
             if let Some(action) = actions.iter().find(|action| action.is_source() != (position == 0)) {
@@ -93,6 +104,7 @@ pub fn stages_of(config: &PipelineConfig, stages: &[StageConfig]) -> Result<Vec<
 }
 
 fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpec, WorldFileError> {
+    check_name(config, &action.name)?;
     let kind = action.kind.as_deref().unwrap_or("build");
     let (category, owner, provider) = match kind {
         "source" => ("Source", "AWS", "CodeStarSourceConnection"),
@@ -114,6 +126,10 @@ fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpe
         None if source => (5.0, 5.0),
         None => (60.0, 60.0),
     };
+    let configuration = configuration_of(config, action, &category);
+    if configuration.values().any(|value| value.chars().count() > 1000) {
+        return Err(wrong(config, format!("has a configuration value over 1000 characters in `{}`", action.name)));
+    }
     Ok(ActionSpec {
         name: action.name.clone(),
         run_order: action.run_order.unwrap_or(1),
@@ -121,7 +137,7 @@ fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpe
         provider: action.provider.clone().unwrap_or_else(|| provider.to_owned()),
         version: action.version.clone().unwrap_or_else(|| "1".to_owned()),
         namespace: action.namespace.clone().or_else(|| source.then(|| "SourceVariables".to_owned())),
-        configuration: configuration_of(config, action, &category),
+        configuration,
         timeout_minutes: action.timeout_minutes,
         input_artifacts: if matches!(&*category, "Source" | "Approval") {
             vec![]

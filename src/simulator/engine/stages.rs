@@ -3,7 +3,7 @@
 use super::Turn;
 use crate::simulator::{
     definition::{Mode, OnFailure},
-    world::{Position, Stage, Status},
+    state::{Position, Stage, Status},
 };
 
 impl Turn<'_> {
@@ -66,7 +66,7 @@ impl Turn<'_> {
         execution.updated = at;
         let stage = self.stage(name);
         stage.latest = Some(index);
-        stage.retries = crate::simulator::world::Retries::default();
+        stage.retries = crate::simulator::state::Retries::default();
         if definition.mode != Mode::Parallel {
             stage.lock = Some(index);
         }
