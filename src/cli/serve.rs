@@ -5,18 +5,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use secrecy::ExposeSecret as _;
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::net::TcpListener;
 
-use super::open::{Company, ConfigArg, Opened, open, run};
+use super::opening::{ConfigFile, database_settings, finish};
 use super::say;
 use crate::accounts::{Accounts, Settings};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
-use crate::database::{Database, migrate, safety};
+use crate::database::private::PrivatePostgres;
+use crate::database::{Database, open_for_serving};
 use crate::random::Random;
 use crate::web::duties::{self, Duties};
 use crate::web::{App, AppState, Running};
@@ -31,7 +31,7 @@ const REQUESTS: Duration = Duration::from_secs(20);
 #[command(after_help = "Example:\n  COUNTERSIGN_LISTEN=127.0.0.1:8080 AWS_REGION=eu-west-1 countersign serve")]
 pub(super) struct Serve {
     #[command(flatten)]
-    config: ConfigArg,
+    config: ConfigFile,
     /// How log lines look
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -39,10 +39,10 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> ExitCode {
-        run(self.serve())
+        finish(self.serve())
     }
 
-    async fn serve(self) -> anyhow::Result<()> {
+    async fn serve(self) -> anyhow::Result<ExitCode> {
         let (mut config, environment) = self.config.load()?;
         telemetry::start(&config.log, self.log_format.unwrap_or(config.log_format))?;
         let stop = shutdown::on_signal().context("Signals cannot be heard")?;
@@ -52,40 +52,20 @@ impl Serve {
             .with_context(|| format!("The portal cannot listen on {} (`listen`, COUNTERSIGN_LISTEN)", config.listen))?;
         // Port 0 becomes the port it is, which the portal's own address is made of where none is configured.
         config.listen = listener.local_addr()?;
-        let opened = open(&config, &environment, Company::Alone).await?;
+        let settings = database_settings(&config, &environment);
+        let opened = open_for_serving(&settings, |step| tracing::info!("{step}")).await?;
         if let Some(private) = &opened.private {
             say(private.notice());
         }
-        prepare(&config, &opened).await?;
-        let state = assemble(config, Database::open(&opened.serving)).await?;
+        let state = assemble(config, opened.database).await?;
         let duties = Duties::start(&state);
         offer_setup(&state).await?;
         let running = App::start(state, listener)?;
         say(format_args!("Countersign is at {}", running.state.config.public_url()));
         stop.cancelled().await;
-        end(running, duties, opened).await
+        end(running, duties, opened.private).await?;
+        Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Migrates unless told not to, then refuses a database in which records would not be safe.
-pub(super) async fn prepare(config: &Config, opened: &Opened) -> anyhow::Result<()> {
-    if let (Some(owner), true) = (&opened.owner, config.database.migrate.unwrap_or(true)) {
-        let done = migrate::migrate(owner).await?;
-        if done > 0 {
-            tracing::info!(migrations = done, "the database was migrated");
-        }
-    }
-    let mut connection = opened.serving.connect().await.context("The database cannot be reached")?;
-    if let Some(problem) = migrate::load_state(&mut connection).await?.problem() {
-        bail!(problem);
-    }
-    let problems = safety::check(&mut connection).await?;
-    connection.close().await.ok();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let lines: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-    bail!("Records would not be safe in this database, so the portal does not start:{lines}")
 }
 
 /// The portal's parts, around an open database.
@@ -110,14 +90,14 @@ async fn offer_setup(state: &AppState) -> anyhow::Result<()> {
 }
 
 /// Stops in good order (P-20): readiness, new connections, running requests, decisions under way, the database.
-async fn end(running: Running, duties: Duties, opened: Opened) -> anyhow::Result<()> {
+async fn end(running: Running, duties: Duties, private: Option<PrivatePostgres>) -> anyhow::Result<()> {
     running.leave();
     tokio::time::sleep(FAREWELL).await;
-    let database = running.state.database.clone();
+    let state = running.state.clone();
     running.stop(REQUESTS).await;
-    duties.stop().await;
-    database.close().await;
-    if let Some(private) = opened.private {
+    duties.stop(&state.accounts).await;
+    state.database.close().await;
+    if let Some(private) = private {
         private.stop().await?;
     }
     Ok(())

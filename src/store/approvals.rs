@@ -244,9 +244,13 @@ pub async fn insert(conn: &mut PgConnection, new: &Approval) -> sqlx::Result<boo
         &new.fingerprint.0,
         Json(&new.details) as _,
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let inserted = done.rows_affected() == 1;
+    if inserted {
+        keep_shown(conn, new, new.found_at).await?;
+    }
+    Ok(inserted)
 }
 
 /// Writes down what is shown and told about an open approval, as it was read now. False: it is no longer open.
@@ -271,9 +275,47 @@ pub async fn mark_described(conn: &mut PgConnection, now: &Approval) -> sqlx::Re
         &now.fingerprint.0,
         Json(&now.details) as _,
     )
+    .execute(&mut *conn)
+    .await?;
+    let changed = done.rows_affected() == 1;
+    if changed {
+        keep_shown(conn, now, now.seen_open_at).await?;
+    }
+    Ok(changed)
+}
+
+/// Keeps a version of what was shown, so that a decision on an older one can be told what has changed since.
+async fn keep_shown(conn: &mut PgConnection, version: &Approval, at: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into portal.shown (fingerprint, approval_id, shown, seen_at) values ($1, $2, $3, $4)
+        on conflict (fingerprint) do nothing",
+        &version.fingerprint.0,
+        version.id.0,
+        version.shown_json,
+        at.to_sqlx()
+    )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
+}
+
+/// What a page showed that carried this fingerprint. `None`: this approval was never shown like that.
+///
+/// # Errors
+/// Whatever the database says, also of an impossible row.
+pub async fn find_shown(
+    conn: &mut PgConnection,
+    id: ApprovalId,
+    fingerprint: Fingerprint,
+) -> sqlx::Result<Option<Shown>> {
+    let json = sqlx::query_scalar!(
+        "select shown from portal.shown where fingerprint = $1 and approval_id = $2",
+        &fingerprint.0,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    json.map(|json| serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
 }
 
 /// A read that began at `at` saw it open. False: it is no longer open.

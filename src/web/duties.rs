@@ -11,11 +11,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::state::AppState;
+use crate::accounts::{Accounts, Unavailable};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::store;
 
 const CLOCK: Duration = Duration::from_secs(60);
+const STRANGERS: Duration = Duration::from_secs(10);
+const SESSIONS: Duration = Duration::from_secs(60);
 
 /// The running loops.
 #[derive(Debug)]
@@ -34,6 +37,13 @@ impl Duties {
             let (database, clock) = (database.clone(), clock.clone());
             async move { follow_database_clock(&database, &clock).await }
         });
+        let accounts = state.accounts.clone();
+        duties.every(STRANGERS, "counting strangers", move || {
+            let accounts = accounts.clone();
+            async move { accounts.flush_stranger_counts().await }
+        });
+        let accounts = state.accounts.clone();
+        duties.every(SESSIONS, "ending sessions whose time is over", move || end_sessions(accounts.clone()));
         duties.tasks.close();
         duties
     }
@@ -61,10 +71,19 @@ impl Duties {
     }
 
     /// Ends every loop after the step it is in.
-    pub async fn stop(self) {
+    pub async fn stop(self, accounts: &Accounts) {
         self.stop.cancel();
         self.tasks.wait().await;
+        // What was counted since the last time would be lost with the process.
+        if let Err(error) = accounts.flush_stranger_counts().await {
+            tracing::warn!(%error, "the last counts of strangers could not be recorded");
+        }
     }
+}
+
+async fn end_sessions(accounts: Accounts) -> Result<(), Unavailable> {
+    while accounts.end_sessions_over().await? > 0 {}
+    Ok(())
 }
 
 /// Makes our clock show the database's time: sessions and deadlines must agree between replicas (F-34).
