@@ -21,12 +21,14 @@
 //! ```
 
 pub mod accounts;
+pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod codepipeline;
 pub mod config;
 pub mod database;
+pub mod decisions;
 pub mod domain;
 pub mod random;
 pub mod simulator;

@@ -23,14 +23,12 @@ use crate::domain::ids::{SessionId, sha256};
 use crate::domain::people::Person;
 use crate::store::accounts::{self, Account};
 use crate::store::sessions::{self as stored, Ended, NewRow, mark_of};
-use crate::store::throttle::{self, clear_tries};
+use crate::store::throttle::clear_tries;
 
 /// How often a session's last-seen time is written (H-09).
 const TOUCH: SignedDuration = SignedDuration::from_secs(60);
 /// How many sessions one step ends whose time is over: each has a record.
 const OVER: i64 = 20;
-/// E-mails without an account whose failures are remembered. So many rows are a few megabytes.
-const MOST_STRANGERS: i64 = 100_000;
 
 /// One of a person's sessions, as they may see it.
 #[derive(Debug, Clone)]
@@ -214,17 +212,11 @@ impl Accounts {
         Ok(Some(new))
     }
 
-    /// Ends sessions whose time is over and sweeps out limits that limit nobody any more. Call it about once a minute.
+    /// Ends sessions whose time is over, a few at a time. Says how many; call again while it is not zero.
     ///
     /// # Errors
-    /// What was not done is done by the next call.
-    pub async fn tidy(&self) -> Result<(), Unavailable> {
-        while self.end_sessions_over().await? > 0 {}
-        let mut conn = self.0.database.pages.acquire().await?;
-        Ok(throttle::delete_spent(&mut conn, self.0.clock.now(), MOST_STRANGERS).await?)
-    }
-
-    async fn end_sessions_over(&self) -> Result<usize, Unavailable> {
+    /// Nothing was ended.
+    pub async fn end_sessions_over(&self) -> Result<usize, Unavailable> {
         let now = self.0.clock.now();
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;

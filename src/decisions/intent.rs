@@ -140,7 +140,7 @@ fn body_hash(ask: &Ask) -> [u8; 32] {
     sha256(body.join("\n").as_bytes())
 }
 
-pub(super) fn unrecordable(error: &dyn std::error::Error) -> DecideError {
+fn unrecordable(error: &(dyn std::error::Error + 'static)) -> DecideError {
     tracing::error!(error, "a record could not be written as JSON, so nothing was sent");
     DecideError::Unavailable
 }

@@ -35,6 +35,7 @@ use crate::domain::people::Approver;
 use crate::domain::shown::{Difference, Fingerprint};
 use crate::domain::summary::{BadSummary, Summary, room_for};
 use crate::random::Random;
+use crate::store::approvals;
 
 pub use refusal::Refused;
 pub use view::DecisionView;
@@ -117,7 +118,10 @@ pub enum DecideError {
 
 impl From<sqlx::Error> for DecideError {
     fn from(error: sqlx::Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a decision could not be recorded, so nothing was sent");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a decision could not be recorded, so nothing was sent"
+        );
         Self::Unavailable
     }
 }
@@ -153,7 +157,7 @@ impl Decisions {
         }
         self.refuse_if_held(ask).await?;
         let live = self.read_now(ask.approval).await?;
-        refuse_if_changed(ask, &live)?;
+        self.refuse_if_changed(ask, &live).await?;
         let (intent, is_new) = self.commit_intent(by, ask, words, &live).await?;
         if is_new {
             self.send_in_background(intent);
@@ -168,6 +172,21 @@ impl Decisions {
             RefreshError::Unreadable(why) => DecideError::Unreadable(why),
             RefreshError::Database(error) => error.into(),
         })
+    }
+
+    /// What you see is what you sign (S-36).
+    async fn refuse_if_changed(&self, ask: &Ask, live: &Approval) -> Result<(), DecideError> {
+        let standing = Standing::derive(live.at_aws, None);
+        if !standing.is_open() {
+            return Err(DecideError::NotOpen { now: Box::new(live.clone()), standing });
+        }
+        if live.fingerprint == ask.fingerprint {
+            return Ok(());
+        }
+        let mut conn = self.0.pool.acquire().await?;
+        let seen = approvals::find_shown(&mut conn, ask.approval, ask.fingerprint).await?;
+        let differences = seen.map(|seen| seen.differences(&live.shown)).unwrap_or_default();
+        Err(DecideError::Changed { now: Box::new(live.clone()), differences })
     }
 
     /// Waits until the decision is settled or unsure, at most `at_most`, and tells how it stands.
@@ -203,16 +222,23 @@ impl Decisions {
         view::find(&mut conn, id).await
     }
 
-    /// Waits until every send under way has ended. Call once nothing new is accepted.
-    pub async fn drain(&self) {
+    /// Waits until no send is under way.
+    pub async fn quiet(&self) {
         self.0.sends.close();
         self.0.sends.wait().await;
+        self.0.sends.reopen();
+    }
+
+    /// Waits until every send under way has ended, and gives back what this process was holding. Call once nothing new is
+    /// accepted any more.
+    pub async fn drain(&self) {
+        self.quiet().await;
         if let Ok(mut conn) = self.0.pool.acquire().await {
             let _ = crate::store::decisions::release(&mut conn, self.0.holder).await;
         }
     }
 
-    /// The account that would be asked, for tests and tools that look at one person's decisions.
+    /// The decision an earlier post of the same form led to.
     async fn find_by_key(&self, account: AccountId, ask: &Ask) -> Result<Option<DecisionId>, DecideError> {
         let mut conn = self.0.pool.acquire().await?;
         intent::find_by_key(&mut conn, account, ask).await
@@ -222,18 +248,6 @@ impl Decisions {
         // Nobody listening is fine.
         let _ = self.0.moved.send(id);
     }
-}
-
-/// What you see is what you sign (S-36).
-fn refuse_if_changed(ask: &Ask, live: &Approval) -> Result<(), DecideError> {
-    let standing = Standing::derive(live.at_aws, None);
-    if !standing.is_open() {
-        return Err(DecideError::NotOpen { now: Box::new(live.clone()), standing });
-    }
-    if live.fingerprint != ask.fingerprint {
-        return Err(DecideError::Changed { now: Box::new(live.clone()), differences: Vec::new() });
-    }
-    Ok(())
 }
 
 /// A one-use key for a form.

@@ -91,8 +91,12 @@ impl Decisions {
         if !table::mark_submitting(&mut tx, decision.expected(), now, held).await? {
             return Ok(None);
         }
-        let claimed =
-            Decision { state: State::Submitting, attempt: decision.attempt + 1, sent_at: Some(now), ..decision.clone() };
+        let claimed = Decision {
+            state: State::Submitting,
+            attempt: decision.attempt + 1,
+            sent_at: Some(now),
+            ..decision.clone()
+        };
         let sent_summary = sent_summary(&claimed);
         let sent = Followed {
             token_hash: Some(&approval.shown.token_hash),

@@ -3,8 +3,11 @@
 //! loud [`Inconsistent`], never a default.
 
 pub mod accounts;
+pub mod approvals;
 pub mod decisions;
+pub mod pipelines;
 pub mod sessions;
+pub mod sources;
 pub mod throttle;
 
 /// A row that the program could not have written. Names the table and the row.

@@ -3,7 +3,6 @@
 use countersign::accounts::By;
 use countersign::accounts::admin::{AdminError, NewAccount};
 use countersign::domain::people::{Role, Roles};
-use countersign::store::accounts::lock_rights;
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
@@ -33,20 +32,6 @@ async fn a_disabled_person_is_out_with_the_next_request_everywhere() {
     house.sign_in(ANNA).await;
     assert!(house.who(&phone).await.is_none(), "old sessions stay ended");
     house.verify().await;
-}
-
-#[tokio::test]
-async fn rights_are_asked_for_inside_the_transaction_that_uses_them() {
-    // S-32, D-11
-    let house = House::new().await;
-    let id = house.account(ANNA, &[Role::Approver]).await;
-    let mut conn = house.database.pages.acquire().await.unwrap();
-    assert!(lock_rights(&mut conn, id).await.unwrap().unwrap().may_decide());
-    house.accounts.reset_password(&By::Operator, id, None).await.unwrap();
-    assert_eq!(lock_rights(&mut conn, id).await.unwrap(), None, "a made-up password gives no rights");
-    house.accounts.reset_password(&By::Operator, id, Some(PASSWORD.into())).await.unwrap();
-    house.accounts.disable(&By::Operator, id).await.unwrap();
-    assert_eq!(lock_rights(&mut conn, id).await.unwrap(), None);
 }
 
 #[tokio::test]

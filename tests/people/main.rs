@@ -9,3 +9,4 @@ mod sign_in;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;

@@ -239,7 +239,11 @@ async fn sessions_whose_time_is_over_leave_with_a_record() {
     }
     house.pass(SignedDuration::from_mins(31));
     let living = house.sign_in(ANNA).await;
-    house.accounts.tidy().await.unwrap();
+    let mut steps = Vec::new();
+    while steps.last() != Some(&0) {
+        steps.push(house.accounts.end_sessions_over().await.unwrap());
+    }
+    assert_eq!(steps, [20, 5, 0]);
     let ended = house.records_of("session.ended").await;
     assert_eq!(ended.len(), 25);
     assert!(ended.iter().all(|record| record.actor == "system" && record.payload["why"] == json!("its time was over")));

@@ -111,4 +111,5 @@ async fn what_limits_nobody_any_more_is_swept_and_peoples_own_counts_stay() {
     let buckets: i64 = sqlx::query_scalar("select count(*) from portal.throttle").fetch_one(&mut conn).await.unwrap();
     let waits: i64 = sqlx::query_scalar("select count(*) from portal.sign_in_wait").fetch_one(&mut conn).await.unwrap();
     assert_eq!((buckets, waits), (0, 3), "Anna's, and the last two strangers'");
+    house.accounts.sweep_limits().await.unwrap();
 }
