@@ -216,7 +216,7 @@ impl Accounts {
         id: AccountId,
         given: Option<SecretString>,
     ) -> Result<Option<SecretString>, AdminError> {
-        let known = self.list().await?.into_iter().find(|account| account.id == id).ok_or(AdminError::NoSuchAccount)?;
+        let known = self.load(id).await?;
         let chosen = self.choose(given, &known.email, &known.name).await?;
         let must_change = chosen.made_up.is_some();
         let mut conn = self.0.database.pages.acquire().await?;
@@ -247,6 +247,12 @@ impl Accounts {
         }
         tx.commit().await?;
         Ok(ended.len())
+    }
+
+    /// An account as it is just now; hashing takes too long to keep it locked.
+    async fn load(&self, id: AccountId) -> Result<Account, AdminError> {
+        let mut conn = self.0.database.pages.acquire().await?;
+        accounts::lock_account(&mut conn, id).await?.ok_or(AdminError::NoSuchAccount)
     }
 
     /// Hashes the given password, or a made-up one of 256 random bits.

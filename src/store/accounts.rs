@@ -109,18 +109,6 @@ pub async fn lock_enabled_admins(conn: &mut PgConnection) -> Result<Vec<AccountI
     Ok(ids.fetch_all(conn).await?.into_iter().map(AccountId).collect())
 }
 
-/// What an account may do at this moment, kept so until the transaction ends. None: there is no such account, it is
-/// disabled, or its password must be changed first.
-pub async fn lock_rights(conn: &mut PgConnection, id: AccountId) -> Result<Option<Roles>, sqlx::Error> {
-    let names = sqlx::query_scalar!(
-        "select roles from portal.account
-         where id = $1 and disabled_at is null and not must_change_password for share",
-        id.0
-    );
-    let names = names.fetch_optional(conn).await?;
-    Ok(names.map(|names| roles(&id.to_string(), &names)).transpose()?)
-}
-
 /// All accounts, by e-mail, each with whether too many failures have switched its password off (`most` and more).
 pub async fn list_accounts(conn: &mut PgConnection, most: i32) -> Result<Vec<(Account, bool)>, sqlx::Error> {
     let rows = sqlx::query_as!(
