@@ -199,6 +199,12 @@ fn act_on_pipeline(world: &mut World, act: Act, now: Timestamp) -> Result<Value,
             turn.expire(run);
             Ok(json!({ "action_execution": turn.pipeline.runs[run].id }))
         }
+        other => steer(&mut turn, other),
+    }
+}
+
+fn steer(turn: &mut Turn<'_>, act: Act) -> Result<Value, String> {
+    match act {
         Act::Stop { execution, abandon, reason, .. } => {
             turn.stop(&execution, abandon, reason)
                 .map_err(|refusal| format!("cannot stop `{execution}`: {refusal:?}"))?;
@@ -210,12 +216,12 @@ fn act_on_pipeline(world: &mut World, act: Act, now: Timestamp) -> Result<Value,
             Ok(json!({}))
         }
         Act::RollBack { stage, target, .. } => {
-            let target = find_execution(&turn, &target)?;
+            let target = find_execution(turn, &target)?;
             let index = turn.roll_back(&stage, target, "ManualRollback", "arn:aws:iam::111122223333:user/console");
             let index = index.ok_or_else(|| format!("there is no stage `{stage}`"))?;
             Ok(json!({ "execution": turn.pipeline.executions[index].id }))
         }
-        other => change_definition(&mut turn, other),
+        other => change_definition(turn, other),
     }
 }
 

@@ -126,6 +126,7 @@ impl SimulatorHandle {
     /// Ends all faults and lets go what they hold.
     pub fn clear_faults(&self) {
         self.shared.faults.clear().into_iter().for_each(|id| self.shared.holds.release(id));
+        self.shared.holds.release_all();
     }
 
     /// Ends a fault and lets go what it holds.

@@ -1,7 +1,7 @@
 //! Accounts and the one-time set-up secret. A password hash leaves this module only inside a `SecretString`.
 
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx as _;
+use jiff_sqlx::ToSqlx;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
 
@@ -148,7 +148,7 @@ pub async fn insert_account(conn: &mut PgConnection, account: &Account) -> Resul
         account.name,
         &account.roles.names(),
         account.password_phc.as_ref().map(ExposeSecret::expose_secret) as Option<&str>,
-        account.password_changed_at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
+        account.password_changed_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
         account.must_change_password,
         account.created_at.to_sqlx() as jiff_sqlx::Timestamp
     );
@@ -181,7 +181,7 @@ pub async fn mark_disabled(conn: &mut PgConnection, id: AccountId, at: Option<Ti
     let done = sqlx::query!(
         "update portal.account set disabled_at = $2, version = version + 1 where id = $1",
         id.0,
-        at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>
+        at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>
     );
     exactly_one(done.execute(conn).await?.rows_affected())
 }

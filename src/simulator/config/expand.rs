@@ -103,10 +103,9 @@ pub fn stages_of(config: &PipelineConfig, stages: &[StageConfig]) -> Result<Vec<
         .collect()
 }
 
-fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpec, WorldFileError> {
-    check_name(config, &action.name)?;
-    let kind = action.kind.as_deref().unwrap_or("build");
-    let (category, owner, provider) = match kind {
+/// Category, owner and provider of a kind of action.
+fn type_of(kind: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    Some(match kind {
         "source" => ("Source", "AWS", "CodeStarSourceConnection"),
         "codecommit" => ("Source", "AWS", "CodeCommit"),
         "s3" => ("Source", "AWS", "S3"),
@@ -116,16 +115,27 @@ fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpe
         "invoke" => ("Invoke", "AWS", "Lambda"),
         "approval" => ("Approval", "AWS", "Manual"),
         "custom-approval" => ("Approval", "Custom", "ChangeBoard"),
-        other => return Err(wrong(config, format!("has an action of the unknown kind `{other}`"))),
-    };
-    let category = action.category.clone().unwrap_or_else(|| category.to_owned());
-    let source = category == "Source";
-    let seconds = match action.seconds {
+        _ => return None,
+    })
+}
+
+fn seconds_of(action: &ActionConfig, source: bool) -> (f64, f64) {
+    match action.seconds {
         Some(Seconds::Fixed(seconds)) => (seconds, seconds),
         Some(Seconds::Between([shortest, longest])) => (shortest, longest),
         None if source => (5.0, 5.0),
         None => (60.0, 60.0),
+    }
+}
+
+fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpec, WorldFileError> {
+    check_name(config, &action.name)?;
+    let kind = action.kind.as_deref().unwrap_or("build");
+    let Some((category, owner, provider)) = type_of(kind) else {
+        return Err(wrong(config, format!("has an action of the unknown kind `{kind}`")));
     };
+    let category = action.category.clone().unwrap_or_else(|| category.to_owned());
+    let source = category == "Source";
     let configuration = configuration_of(config, action, &category);
     if configuration.values().any(|value| value.chars().count() > 1000) {
         return Err(wrong(config, format!("has a configuration value over 1000 characters in `{}`", action.name)));
@@ -146,7 +156,7 @@ fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpe
         },
         output_artifacts: if source { vec!["SourceOutput".to_owned()] } else { vec![] },
         outputs: action.outputs.iter().map(|(key, value)| (key.clone(), fill_in(value, config))).collect(),
-        seconds,
+        seconds: seconds_of(action, source),
         fail: action.fail,
         notification_fails: action.notification_fails,
         people: action.people.clone(),

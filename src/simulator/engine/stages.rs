@@ -115,7 +115,7 @@ impl Turn<'_> {
     }
 
     fn leave(&mut self, index: usize, stage: &str, status: Status) {
-        // Facts 3.4: a rejection fails the execution even while it stops; a success does not let it go on.
+        // A rejection fails the execution even while it stops; a success does not let it go on.
         let position = self.pipeline.executions[index].definition.position(stage).unwrap_or(0);
         self.execution(index).stages.insert(stage.to_owned(), status);
         if status == Status::Succeeded {
