@@ -102,6 +102,7 @@ async fn both_gates_of_a_stage_are_found_and_a_custom_approval_never_is() {
     assert!(found[1].expires_about);
     assert_eq!(found[1].expires_at.duration_since(found[1].opened_at).as_hours(), 7 * 24);
 
+    stage.step(1);
     // Both answered: now the custom approval waits, and nobody is asked to answer it here.
     for open in stage.world.open_approvals() {
         stage.world.decide(&open, countersign::simulator::Verdict::Approved, "", crate::harness::INES);

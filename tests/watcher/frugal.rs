@@ -116,9 +116,11 @@ async fn a_decision_and_its_end_cost_a_handful_of_reads() {
     stage.sweep().await;
     let calls = stage.calls();
     assert_eq!((calls["ListActionExecutions"], calls["GetPipelineExecution"]), (1, 1), "{calls:?}");
+    stage.step(1);
     stage.world.decide(&open, Verdict::Approved, "", INES);
-    stage.sweep().await;
+    let status = stage.sweep().await;
     let calls = stage.calls();
+    assert_eq!(status.closed, 1);
     assert_eq!(calls.get("ListActionExecutions"), None, "the state says it all: {calls:?}");
     assert_eq!(calls.get("GetPipelineExecution"), None);
 }
