@@ -35,4 +35,5 @@ pub mod shutdown;
 pub mod simulator;
 pub mod store;
 pub mod telemetry;
+pub mod watcher;
 pub mod web;

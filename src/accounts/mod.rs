@@ -4,22 +4,35 @@
 //! (H-07); what one request learnt about a person is never kept for the next (S-27). Passwords and secrets leave this
 //! module only towards the person they belong to, never towards logs, records or errors (S-48).
 
+pub mod admin;
+mod common;
+pub mod hasher;
+pub mod identity;
+pub mod password;
+mod records;
 pub mod sessions;
 pub mod setup;
 pub mod sign_in;
+mod strangers;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
+use crate::audit::{AppendError, BadPayload};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
 use crate::domain::people::Person;
+use crate::domain::text;
 use crate::random::Random;
+use hasher::{Cost, HashFailed, Hasher, Room};
+pub use records::By;
+use strangers::Strangers;
 
 /// What accounts need from the configuration.
 #[derive(Debug, Clone)]
@@ -53,19 +66,28 @@ struct Parts {
     clock: Clock,
     random: Random,
     settings: Settings,
+    hasher: Hasher,
+    strangers: Strangers,
 }
 
 impl Accounts {
     /// The service as it is served: passwords cost what they must (S-08).
     #[must_use]
     pub fn new(database: Database, clock: Clock, random: Random, settings: Settings) -> Self {
-        Self(Arc::new(Parts { database, clock, random, settings }))
+        let hasher = Hasher::new(Cost::SERVED, Room::default()).expect("what is served costs enough");
+        Self::with_hasher(database, clock, random, settings, hasher)
     }
 
     /// The service for tests, where a password may be cheap.
     #[must_use]
     pub fn cheap(database: Database, clock: Clock, random: Random, settings: Settings) -> Self {
-        Self::new(database, clock, random, settings)
+        Self::with_hasher(database, clock, random, settings, Hasher::of_any_cost(Cost::CHEAP, Room::default()))
+    }
+
+    /// The service with a hasher of one's own.
+    #[must_use]
+    pub fn with_hasher(database: Database, clock: Clock, random: Random, settings: Settings, hasher: Hasher) -> Self {
+        Self(Arc::new(Parts { database, clock, random, settings, hasher, strangers: Strangers::default() }))
     }
 }
 
@@ -75,6 +97,13 @@ pub struct Origin {
     /// The client's address, already freed from proxies (S-14).
     pub address: IpAddr,
     pub user_agent: String,
+}
+
+impl Origin {
+    /// The browser's own words, bounded and safe to show.
+    fn agent(&self) -> String {
+        text::visible(&self.user_agent).chars().filter(|c| !c.is_control()).take(256).collect()
+    }
 }
 
 /// A session that has just begun. The secret goes into the cookie and nowhere else.
@@ -106,10 +135,21 @@ impl fmt::Debug for CsrfSecret {
 /// The database or the record could not be reached, so nothing was done: 503 towards people. The cause is for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("accounts cannot be read or changed just now")]
-pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+pub struct Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-impl From<sqlx::Error> for Unavailable {
-    fn from(error: sqlx::Error) -> Self {
-        Self(Box::new(error))
-    }
+macro_rules! unavailable_because {
+    ($($cause:ty),*) => {
+        $(impl From<$cause> for Unavailable {
+            fn from(cause: $cause) -> Self {
+                Self(Box::new(cause))
+            }
+        })*
+    };
+}
+unavailable_because!(sqlx::Error, AppendError, BadPayload, HashFailed);
+
+/// The time from `now` until `then` as a whole number of seconds, at least one: what `Retry-After` can say.
+fn until(then: Timestamp, now: Timestamp) -> Duration {
+    let left = Duration::try_from(then.duration_since(now)).unwrap_or_default();
+    Duration::from_secs((left.as_secs() + u64::from(left.subsec_nanos() > 0)).max(1))
 }

@@ -92,8 +92,9 @@ impl Reader {
         };
         now.seen_open_at = approval.seen_open_at.max(sight.began);
         if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
-            let mut conn = self.0.database.pages.acquire().await?;
-            approvals::mark_described(&mut conn, &now).await?;
+            let mut tx = self.0.database.pages.begin().await?;
+            approvals::mark_described(&mut tx, &now).await?;
+            tx.commit().await?;
         }
         Ok(())
     }

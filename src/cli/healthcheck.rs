@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::open::ConfigArg;
+use super::opening::ConfigFile;
 use super::{complain, say};
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[command(after_help = "Example:\n  countersign healthcheck --ready && echo ready")]
 pub(super) struct Healthcheck {
     #[command(flatten)]
-    config: ConfigArg,
+    config: ConfigFile,
     /// Ask whether it is ready for requests, its database included, rather than merely alive
     #[arg(long)]
     ready: bool,

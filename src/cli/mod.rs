@@ -1,8 +1,10 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod audit;
 mod healthcheck;
-mod open;
+mod migrate;
+mod opening;
 mod serve;
 mod simulate;
 
@@ -22,6 +24,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Audit(audit::Audit),
+    Migrate(migrate::Migrate),
     /// Run the private Postgres for the portal that started this process.
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
@@ -35,6 +39,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
+        Command::Audit(audit) => audit.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::PostgresGuard(args) => guard::run(&args),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Serve(serve) => serve.run(),

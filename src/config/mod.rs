@@ -15,7 +15,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub use load::{BadConfig, Environment};
-pub use source::{Credentials, SourceConfig};
+pub use source::{Credentials, Matcher, SourceConfig};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, Deserialize)]

@@ -31,7 +31,6 @@ impl App {
 }
 
 /// A running portal.
-#[derive(Debug)]
 pub struct Running {
     pub address: SocketAddr,
     pub state: AppState,

@@ -130,10 +130,14 @@ impl From<sqlx::Error> for Failure {
 
 impl From<Unavailable> for Failure {
     fn from(error: Unavailable) -> Self {
-        match error.0.downcast_ref::<sqlx::Error>() {
+        let cause = std::error::Error::source(&error);
+        match cause.and_then(|cause| cause.downcast_ref::<sqlx::Error>()) {
             Some(cause) if !is_transient(cause) => Self::internal(cause),
             _ => {
-                tracing::warn!(cause = %error.0, "accounts cannot be read or changed just now");
+                tracing::warn!(
+                    cause = cause.map(tracing::field::display),
+                    "accounts cannot be read or changed just now"
+                );
                 Self::unavailable(Duration::from_secs(2))
             }
         }

@@ -106,6 +106,10 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
             Err(error) => Err(answer(error.into())),
         },
         (Access::AnyOf(roles), Some(person)) if roles.iter().any(|role| person.roles.has(*role)) => Ok(()),
+        // Nothing but a password of their own first.
+        (Access::AnyOf(_), Some(person)) if person.must_change_password && request.method.is_safe() => {
+            Err(Box::new(Redirect::to("/me").into_response()))
+        }
         (Access::AnyOf(roles), Some(_)) => {
             let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
             let text = format!(

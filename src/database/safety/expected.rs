@@ -43,11 +43,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// The body of `audit.<name>` as the newest migration that defines it has it. Bodies are quoted by `$<name>$`.
 pub(super) fn find_body(name: &str) -> Option<&'static str> {
-    let (opening, quote) = (format!("function audit.{name}("), format!("${name}$"));
+    let quote = format!("${name}$");
     let migrations = || MIGRATOR.iter().map(|migration| migration.sql.as_str());
-    let newest = migrations().filter(|sql| sql.contains(&opening)).last()?;
-    let definition = &newest[newest.rfind(&opening)?..];
-    definition.split(quote.as_str()).nth(1)
+    let newest = migrations().filter(|sql| sql.contains(&quote)).last()?;
+    // Between the last two quotes: the function's name alone also stands in grants and triggers.
+    newest.rsplit(quote.as_str()).nth(1)
 }
 
 #[cfg(test)]

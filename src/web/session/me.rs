@@ -1,4 +1,4 @@
-//! One's own account: the password, and where one is signed in.
+//! One's own account: the password, and where one is signed in. The only page for who must change a password first.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -29,6 +29,7 @@ struct MePage {
     name: String,
     email: String,
     roles: String,
+    must_change_password: bool,
     sessions: Vec<SessionRow>,
     current: Field,
     new: Field,
@@ -59,11 +60,14 @@ impl MePage {
             is_current: session.current,
         };
         let roles = person.roles.names();
+        let none =
+            if person.must_change_password { "none before the password is changed" } else { "none yet: ask an admin" };
         Ok(Self {
             shell,
             name: visible(&person.name),
             email: visible(&person.email),
-            roles: if roles.is_empty() { "none yet: ask an admin".to_owned() } else { roles.join(", ") },
+            roles: if roles.is_empty() { none.to_owned() } else { roles.join(", ") },
+            must_change_password: person.must_change_password,
             sessions: sessions.into_iter().map(row).collect(),
             current: Field::password("current", "Current password", "current-password"),
             new: Field::password("new", "New password", "new-password")
