@@ -59,6 +59,7 @@ fn every_route_is_in_the_matrix_and_every_row_is_a_route() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_answers_everybody_as_the_matrix_says() {
     let portal = Portal::start().await;
+    portal.create_account("olga", &[]).await;
     portal.waiting("shop").await;
     let approval = portal.approval_id("shop").await;
     let mut wrong = Vec::new();

@@ -86,6 +86,25 @@ async fn without_its_database_the_portal_says_503_and_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_every_connection_is_taken_people_are_told_to_come_back_and_probers_that_we_live() {
+    // P-05
+    let portal = Portal::start().await;
+    let ana = portal.as_approver("ana").await;
+    let pool = &portal.state.database.pages;
+    let mut taken = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        taken.push(pool.acquire().await.unwrap());
+    }
+    let page = ana.open("/").await;
+    assert_eq!((page.status, page.header("retry-after")), (503, Some("2")));
+    page.says("The portal cannot answer just now");
+    assert_eq!(ana.open("/healthz").await.status, 200);
+    drop(taken);
+    assert_eq!(ana.open("/").await.status, 200);
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_portal_that_is_about_to_stop_says_so_to_probers_and_goes_on_serving() {
     // P-20
     let portal = Portal::start().await;

@@ -9,4 +9,5 @@ mod answers;
 mod door;
 mod harness;
 mod markup;
+mod process;
 mod requests;

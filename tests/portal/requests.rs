@@ -6,7 +6,7 @@ use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::Portal;
+use crate::harness::{Portal, password, records_in};
 
 /// Sends these bytes and reads until the portal closes the connection.
 async fn exchange(portal: &Portal, bytes: &[u8]) -> String {
@@ -121,8 +121,7 @@ async fn a_forged_address_from_outside_is_not_believed() {
     portal.create_account("ana", &[]).await;
     let ana = portal.anonymous();
     let csrf = ana.open("/sign-in").await.csrf();
-    let fields =
-        [("csrf", csrf.as_str()), ("email", "ana@example.com"), ("password", &crate::harness::password("ana"))];
+    let fields = [("csrf", csrf.as_str()), ("email", "ana@example.com"), ("password", &password("ana"))];
     let request = ana.post_request("/sign-in").form(&fields);
     let (client, request) = request.build_split();
     let mut request = request.unwrap();
@@ -133,4 +132,27 @@ async fn a_forged_address_from_outside_is_not_believed() {
     let told = started.payload.to_string();
     assert!(told.contains(&ana.address) && !told.contains("203.0.113.66"), "{told}");
     portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_for_a_person_who_hangs_up_is_finished() {
+    // P-01: held between its first and its last statement, left, and let go.
+    let portal = Portal::start().await;
+    portal.create_account("ana", &[]).await;
+    let ana = portal.anonymous();
+    let csrf = ana.open("/sign-in").await.csrf();
+    let mut holder = portal.database.connect_superuser().await;
+    sqlx::query("begin").execute(&mut holder).await.unwrap();
+    sqlx::query("lock table portal.session in access exclusive mode").execute(&mut holder).await.unwrap();
+    let fields = [("csrf", csrf.as_str()), ("email", "ana@example.com"), ("password", &password("ana"))];
+    let asking = tokio::spawn(ana.post_request("/sign-in").form(&fields).send());
+    let mut watcher = portal.database.connect_superuser().await;
+    let held = "select exists (select from pg_locks where not granted and relation = 'portal.session'::regclass)";
+    while !sqlx::query_scalar::<_, bool>(held).fetch_one(&mut watcher).await.unwrap() {}
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    sqlx::query("rollback").execute(&mut holder).await.unwrap();
+    let (database, _simulator) = portal.stop().await;
+    let kinds: Vec<_> = records_in(&database).await.into_iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, ["account.created", "session.started"]);
 }

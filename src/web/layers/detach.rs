@@ -1,6 +1,6 @@
 //! Runs each handler in a task of its own (P-01). A client that hangs up, or a request that takes too long, ends the
-//! waiting, never the work: a transaction is not torn apart between its statement and its commit. It also contains
-//! panics.
+//! waiting, never the work: a transaction is not torn apart between its statement and its commit. Reading requests too,
+//! because they may note that a session was used. It also contains panics.
 
 use std::time::Duration;
 
@@ -29,5 +29,66 @@ pub async fn run(State(requests): State<TaskTracker>, request: Request, next: Ne
                  approval before you try again.",
             )
             .into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tokio::sync::Notify;
+    use tower::ServiceExt as _;
+
+    fn around(router: Router) -> (Router, TaskTracker) {
+        let requests = TaskTracker::new();
+        (router.layer(from_fn_with_state(requests.clone(), run)), requests)
+    }
+
+    fn request() -> Request {
+        Request::builder().uri("/").body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_500_and_nothing_else_ends() {
+        let panicking = get(async || -> &'static str { panic!("a secret of the inside") });
+        let (router, _) = around(Router::new().route("/", panicking).route("/fine", get(async || "fine")));
+        let answer = router.clone().oneshot(request()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let fine = Request::builder().uri("/fine").body(Body::empty()).unwrap();
+        assert_eq!(router.oneshot(fine).await.unwrap().status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_nobody_waits_for_it_any_more() {
+        let (begun, go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let signals = (begun.clone(), go_on.clone(), done.clone());
+        let working = get(move || async move {
+            let (begun, go_on, done) = signals;
+            begun.notify_one();
+            go_on.notified().await;
+            done.notify_one();
+        });
+        let (router, requests) = around(Router::new().route("/", working));
+        let waiting = tokio::spawn(router.oneshot(request()));
+        begun.notified().await;
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        go_on.notify_one();
+        done.notified().await;
+        requests.close();
+        requests.wait().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_kept_waiting_for_ever() {
+        let (router, _) = around(Router::new().route("/", get(std::future::pending::<()>)));
+        let answer = router.oneshot(request()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
     }
 }

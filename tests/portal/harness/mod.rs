@@ -1,6 +1,8 @@
 //! The stage of a story. What people do goes through [`Browser`]; what AWS does through [`Portal::world`]; what stays is
 //! read with [`Portal::records`].
 
+#![allow(dead_code, reason = "a stage has more on it than the stories told so far need")]
+
 mod browser;
 mod page;
 
@@ -192,16 +194,7 @@ impl Portal {
 
     /// Every record, oldest first.
     pub async fn records(&self) -> Vec<Record> {
-        let mut conn = self.database.connect(Login::Reader).await;
-        let sql = "select r.seq, r.kind, r.actor, p.payload from audit.record r join audit.payload p using (seq) order by r.seq";
-        let rows: Vec<(i64, String, String, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut conn).await.unwrap();
-        let record = |(seq, kind, actor, payload): (i64, String, String, Vec<u8>)| Record {
-            seq,
-            kind,
-            actor,
-            payload: serde_json::from_slice(&payload).unwrap(),
-        };
-        rows.into_iter().map(record).collect()
+        records_in(&self.database).await
     }
 
     /// The records of one kind, oldest first.
@@ -224,12 +217,33 @@ impl Portal {
         self.verify().await;
     }
 
+    /// Stops the portal as `serve` does, waiting for the work of its requests, and leaves the rest standing.
+    pub async fn stop(self) -> (TestDatabase, SimulatorHandle) {
+        self.running.stop(std::time::Duration::from_secs(20)).await;
+        (self.database, self.simulator)
+    }
+
     async fn verify(self) {
         let mut conn = self.database.connect(Login::Reader).await;
         let verdict = audit::verify::verify(&mut conn).await.unwrap();
         assert!(matches!(verdict, audit::Verdict::Intact(_)), "{verdict:?}");
         self.running.stop(std::time::Duration::from_secs(5)).await;
     }
+}
+
+/// Every record of a database, oldest first.
+pub async fn records_in(database: &TestDatabase) -> Vec<Record> {
+    let mut conn = database.connect(Login::Reader).await;
+    let sql =
+        "select r.seq, r.kind, r.actor, p.payload from audit.record r join audit.payload p using (seq) order by r.seq";
+    let rows: Vec<(i64, String, String, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut conn).await.unwrap();
+    let record = |(seq, kind, actor, payload): (i64, String, String, Vec<u8>)| Record {
+        seq,
+        kind,
+        actor,
+        payload: serde_json::from_slice(&payload).unwrap(),
+    };
+    rows.into_iter().map(record).collect()
 }
 
 pub fn email(name: &str) -> String {
