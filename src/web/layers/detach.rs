@@ -14,12 +14,19 @@ use tracing::Instrument as _;
 use crate::web::error::Failure;
 
 /// How long a person is kept waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the handlers' tasks are kept track of, and how long they are waited for.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    pub requests: TaskTracker,
+    pub patience: Duration,
+}
 
 /// The layer.
-pub async fn run(State(requests): State<TaskTracker>, request: Request, next: Next) -> Response {
-    let task = requests.spawn(next.run(request).instrument(tracing::Span::current()));
-    match tokio::time::timeout(PATIENCE, task).await {
+pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
+    let task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
+    match tokio::time::timeout(tasks.patience, task).await {
         Ok(Ok(response)) => response,
         // The panic itself was logged by the panic hook, once, with this request's number.
         Ok(Err(_)) => Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
@@ -44,9 +51,10 @@ mod tests {
     use tokio::sync::Notify;
     use tower::ServiceExt as _;
 
-    fn around(router: Router) -> (Router, TaskTracker) {
+    fn around(router: Router, patience: Duration) -> (Router, TaskTracker) {
         let requests = TaskTracker::new();
-        (router.layer(from_fn_with_state(requests.clone(), run)), requests)
+        let tasks = Tasks { requests: requests.clone(), patience };
+        (router.layer(from_fn_with_state(tasks, run)), requests)
     }
 
     fn request() -> Request {
@@ -56,7 +64,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_answered_with_500_and_nothing_else_ends() {
         let panicking = get(async || -> &'static str { panic!("a secret of the inside") });
-        let (router, _) = around(Router::new().route("/", panicking).route("/fine", get(async || "fine")));
+        let (router, _) = around(Router::new().route("/", panicking).route("/fine", get(async || "fine")), PATIENCE);
         let answer = router.clone().oneshot(request()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let fine = Request::builder().uri("/fine").body(Body::empty()).unwrap();
@@ -73,7 +81,7 @@ mod tests {
             go_on.notified().await;
             done.notify_one();
         });
-        let (router, requests) = around(Router::new().route("/", working));
+        let (router, requests) = around(Router::new().route("/", working), PATIENCE);
         let waiting = tokio::spawn(router.oneshot(request()));
         begun.notified().await;
         waiting.abort();
@@ -84,9 +92,9 @@ mod tests {
         requests.wait().await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nobody_is_kept_waiting_for_ever() {
-        let (router, _) = around(Router::new().route("/", get(std::future::pending::<()>)));
+        let (router, _) = around(Router::new().route("/", get(std::future::pending::<()>)), Duration::ZERO);
         let answer = router.oneshot(request()).await.unwrap();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.headers().contains_key("retry-after"));
