@@ -114,20 +114,9 @@ impl Accounts {
         let email = Email::parse(&new.email).map_err(bad("email"))?;
         let name = identity::parse_name(&new.name).map_err(bad("name"))?;
         let chosen = self.choose(new.password, email.as_str(), &name).await?;
-        let now = self.0.clock.now();
         let account = Account {
-            id: AccountId(self.0.random.uuid_v7(now)),
-            email: email.as_str().to_owned(),
-            email_key: email.key().as_str().to_owned(),
-            name,
-            roles: new.roles,
-            password_phc: Some(chosen.phc),
-            password_changed_at: Some(now),
             must_change_password: chosen.made_up.is_some(),
-            disabled_at: None,
-            last_seen_at: None,
-            created_at: now,
-            version: 1,
+            ..self.account(&email, name, new.roles, chosen.phc)
         };
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
@@ -216,7 +205,7 @@ impl Accounts {
         id: AccountId,
         given: Option<SecretString>,
     ) -> Result<Option<SecretString>, AdminError> {
-        let known = self.list().await?.into_iter().find(|account| account.id == id).ok_or(AdminError::NoSuchAccount)?;
+        let known = self.load(id).await?;
         let chosen = self.choose(given, &known.email, &known.name).await?;
         let must_change = chosen.made_up.is_some();
         let mut conn = self.0.database.pages.acquire().await?;
@@ -247,6 +236,31 @@ impl Accounts {
         }
         tx.commit().await?;
         Ok(ended.len())
+    }
+
+    /// An account that is made now.
+    pub(super) fn account(&self, email: &Email, name: String, roles: Roles, phc: SecretString) -> Account {
+        let now = self.0.clock.now();
+        Account {
+            id: AccountId(self.0.random.uuid_v7(now)),
+            email: email.as_str().to_owned(),
+            email_key: email.key().as_str().to_owned(),
+            name,
+            roles,
+            password_phc: Some(phc),
+            password_changed_at: Some(now),
+            must_change_password: false,
+            disabled_at: None,
+            last_seen_at: None,
+            created_at: now,
+            version: 1,
+        }
+    }
+
+    /// An account as it is just now; hashing takes too long to keep it locked.
+    async fn load(&self, id: AccountId) -> Result<Account, AdminError> {
+        let mut conn = self.0.database.pages.acquire().await?;
+        accounts::lock_account(&mut conn, id).await?.ok_or(AdminError::NoSuchAccount)
     }
 
     /// Hashes the given password, or a made-up one of 256 random bits.

@@ -90,9 +90,8 @@ impl Accounts {
         ended: &Ended,
         why: &str,
     ) -> Result<(), Unavailable> {
-        let fields = json!({
-            "person": ended.account, "session": mark_of(&ended.token_hash), "why": why, "last_seen_at": ended.last_seen_at,
-        });
+        let fields = json!({ "person": ended.account, "why": why, "last_seen_at": ended.last_seen_at });
+        let fields = with_ended(fields, std::slice::from_ref(ended));
         self.record(conn, Kind::SessionEnded, by, fields).await
     }
 

@@ -174,14 +174,14 @@ impl Accounts {
     ) -> Result<NewSession, ChangePasswordError> {
         let about = About { email: &person.email, name: &person.name, host: &self.0.settings.host };
         let new = password::accept(&new, about).map_err(|bad| ChangePasswordError::Refused(bad.to_string()))?;
+        if password::normalise(&current).is_some_and(|current| *current == *new) {
+            return Err(ChangePasswordError::Refused("The new password is the current one.".to_owned()));
+        }
         let seat = self.seat().await?;
         let tried = self.try_password(seat, &EmailKey::of(&person.email), &current, &origin).await?;
-        let Tried { account: Some(account), seat, password: old, .. } = tried else {
+        let Tried { account: Some(account), seat, .. } = tried else {
             return Err(ChangePasswordError::WrongCurrent);
         };
-        if *old == *new {
-            return Err(ChangePasswordError::Refused("This is the password you already have.".to_owned()));
-        }
         let (_, phc) = seat.hash(&new, &self.0.random).await.map_err(Unavailable::from)?;
         self.exchange(person, &account, &phc, &origin).await?.ok_or(ChangePasswordError::SignedOut)
     }
@@ -213,6 +213,9 @@ impl Accounts {
     }
 
     /// Ends sessions whose time is over, a few at a time. Says how many; call again while it is not zero.
+    ///
+    /// # Errors
+    /// Nothing was ended.
     pub async fn end_sessions_over(&self) -> Result<usize, Unavailable> {
         let now = self.0.clock.now();
         let mut conn = self.0.database.pages.acquire().await?;

@@ -20,7 +20,7 @@ use super::sign_in::SignInError;
 use super::strangers::Deed;
 use super::{Accounts, By, NewSession, Origin, Unavailable};
 use crate::audit::Kind;
-use crate::domain::ids::{AccountId, sha256};
+use crate::domain::ids::sha256;
 use crate::domain::people::Role;
 use crate::store::accounts::{self, Account};
 
@@ -113,21 +113,7 @@ impl Accounts {
         let password =
             password::accept(&setup.password, about).map_err(|problem| bad("password")(problem.to_string()))?;
         let (_, phc) = self.seat().await?.hash(&password, &self.0.random).await.map_err(Unavailable::from)?;
-        let now = self.0.clock.now();
-        let account = Account {
-            id: AccountId(self.0.random.uuid_v7(now)),
-            email: email.as_str().to_owned(),
-            email_key: email.key().as_str().to_owned(),
-            name,
-            roles: Role::ALL.into_iter().collect(),
-            password_phc: Some(SecretString::from(phc)),
-            password_changed_at: Some(now),
-            must_change_password: false,
-            disabled_at: None,
-            last_seen_at: None,
-            created_at: now,
-            version: 1,
-        };
+        let account = self.account(&email, name, Role::ALL.into_iter().collect(), SecretString::from(phc));
         match self.begin_first(&account, &hash, &setup.origin).await? {
             Some(new) => Ok(new),
             None => Err(self.refuse_setup().await?),

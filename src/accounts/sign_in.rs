@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::Connection as _;
 use sqlx::PgConnection;
 use zeroize::Zeroizing;
@@ -127,7 +127,7 @@ impl Accounts {
         let normal = password::normalise(typed);
         let barred = account.as_ref().and_then(|account| self.barred(account, failures));
         let usable = account.as_ref().filter(|_| barred.is_none() && normal.is_some());
-        let stored = usable.and_then(|account| account.password_phc.as_ref()).map(|phc| phc.expose_secret());
+        let stored = usable.and_then(|account| account.password_phc.as_ref()).map(ExposeSecret::expose_secret);
         let password = normal.unwrap_or_default();
         let (seat, Checked { matches, outdated }) = seat.check(&password, stored).await.map_err(Unavailable::from)?;
         if !matches {

@@ -21,6 +21,8 @@ const SINGLE: i64 = 25;
 const PLACES: &str = "records of their own";
 /// How long after its end a minute is summed up: by then every replica has handed its counts in.
 const SETTLE: SignedDuration = SignedDuration::from_secs(30);
+/// E-mails without an account whose failures are remembered. So many rows are a few megabytes.
+const MOST_STRANGERS: i64 = 100_000;
 
 /// What a stranger can cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,15 @@ impl Accounts {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Sweeps out what limits nobody any more, so that an attack leaves no heap behind. Call it every few minutes.
+    ///
+    /// # Errors
+    /// What was not swept is swept by the next call.
+    pub async fn sweep_limits(&self) -> Result<(), Unavailable> {
+        let mut conn = self.0.database.pages.acquire().await?;
+        Ok(throttle::delete_spent(&mut conn, self.0.clock.now(), MOST_STRANGERS).await?)
     }
 
     /// Tells of a failed sign-in: by a record of its own for an account that exists, while the minute has room; else by a

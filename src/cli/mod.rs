@@ -1,6 +1,7 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod account;
 mod audit;
 mod healthcheck;
 mod migrate;
@@ -24,6 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Account(account::Account),
     Audit(audit::Audit),
     Migrate(migrate::Migrate),
     /// Run the private Postgres for the portal that started this process.
@@ -39,6 +41,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
+        Command::Account(account) => account.run(),
         Command::Audit(audit) => audit.run(),
         Command::Migrate(migrate) => migrate.run(),
         Command::PostgresGuard(args) => guard::run(&args),

@@ -1,7 +1,7 @@
 //! Accounts and the one-time set-up secret. A password hash leaves this module only inside a `SecretString`.
 
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx as _;
+use jiff_sqlx::ToSqlx;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgConnection;
 
@@ -109,18 +109,6 @@ pub async fn lock_enabled_admins(conn: &mut PgConnection) -> Result<Vec<AccountI
     Ok(ids.fetch_all(conn).await?.into_iter().map(AccountId).collect())
 }
 
-/// What an account may do at this moment, kept so until the transaction ends. None: there is no such account, it is
-/// disabled, or its password must be changed first.
-pub async fn lock_rights(conn: &mut PgConnection, id: AccountId) -> Result<Option<Roles>, sqlx::Error> {
-    let names = sqlx::query_scalar!(
-        "select roles from portal.account
-         where id = $1 and disabled_at is null and not must_change_password for share",
-        id.0
-    );
-    let names = names.fetch_optional(conn).await?;
-    Ok(names.map(|names| roles(&id.to_string(), &names)).transpose()?)
-}
-
 /// All accounts, by e-mail, each with whether too many failures have switched its password off (`most` and more).
 pub async fn list_accounts(conn: &mut PgConnection, most: i32) -> Result<Vec<(Account, bool)>, sqlx::Error> {
     let rows = sqlx::query_as!(
@@ -160,7 +148,7 @@ pub async fn insert_account(conn: &mut PgConnection, account: &Account) -> Resul
         account.name,
         &account.roles.names(),
         account.password_phc.as_ref().map(ExposeSecret::expose_secret) as Option<&str>,
-        account.password_changed_at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
+        account.password_changed_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
         account.must_change_password,
         account.created_at.to_sqlx() as jiff_sqlx::Timestamp
     );
@@ -193,7 +181,7 @@ pub async fn mark_disabled(conn: &mut PgConnection, id: AccountId, at: Option<Ti
     let done = sqlx::query!(
         "update portal.account set disabled_at = $2, version = version + 1 where id = $1",
         id.0,
-        at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>
+        at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>
     );
     exactly_one(done.execute(conn).await?.rows_affected())
 }

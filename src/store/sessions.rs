@@ -135,22 +135,28 @@ pub async fn find_session(
     Ok(Some(Found { person, csrf_secret, last_seen_at: row.last_seen_at.to_jiff() }))
 }
 
-/// Keeps a session alive. `before` lets one of several concurrent requests do it (H-09).
+/// Keeps a session alive. Whoever holds one of the rows just now is not waited for: a page is worth more than the minute
+/// it was last seen in.
 pub async fn mark_seen(
     conn: &mut PgConnection,
     session: SessionId,
     now: Timestamp,
     before: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    let touched = sqlx::query!(
-        "with touched as (
-            update portal.session set last_seen_at = $2 where id = $1 and last_seen_at <= $3 returning account_id)
-         update portal.account a set last_seen_at = $2 from touched where a.id = touched.account_id",
+    let seen = sqlx::query!(
+        "with s as (
+            select id, account_id from portal.session where id = $1 and last_seen_at <= $3
+            for no key update skip locked),
+         a as (
+            select account.id from portal.account account join s on s.account_id = account.id
+            for no key update of account skip locked),
+         touched as (update portal.session t set last_seen_at = $2 from s where t.id = s.id)
+         update portal.account t set last_seen_at = $2 from a where t.id = a.id",
         session.0,
         now.to_sqlx() as jiff_sqlx::Timestamp,
         before.to_sqlx() as jiff_sqlx::Timestamp
     );
-    touched.execute(conn).await.map(|_| ())
+    seen.execute(conn).await.map(|_| ())
 }
 
 /// The account's living sessions, the newest first.

@@ -20,7 +20,7 @@ use countersign::simulator::{
     Act, Fault, FaultKind, Moment, Simulator, SimulatorHandle, Verdict as SimVerdict, Which, WorldFile, WorldHandle,
 };
 use countersign::store;
-use countersign::watcher::Watcher;
+use countersign::watcher::{Ended, Watcher};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -51,7 +51,6 @@ pub struct Stage {
     pub sim: SimulatorHandle,
     pub world: WorldHandle,
     pub decisions: Decisions,
-    reader: Reader,
     watcher: Watcher,
     settings: Settings,
 }
@@ -71,9 +70,10 @@ impl Stage {
         let settings = Settings { attempt, ..Settings::default() };
         let reader = reader(&pools, &clock, &random, &sim, &settings).await;
         let decisions = Decisions::new(pools.decisions.clone(), reader.clone(), clock.clone(), random.clone());
-        let watcher = Watcher::new(reader.clone(), clock.clone(), random.clone());
+        let watcher = Watcher::new(&reader, &clock, &random, SignedDuration::from_secs(15)).unwrap();
+        watcher.register().await.unwrap();
         let world = sim.world("111122223333", "eu-west-1");
-        Self { database, pools, clock, random, sim, world, decisions, reader, watcher, settings }
+        Self { database, pools, clock, random, sim, world, decisions, watcher, settings }
     }
 
     /// Another replica on the same database.
@@ -92,7 +92,8 @@ impl Stage {
     }
 
     pub async fn watch(&self) {
-        self.watcher.activate().await;
+        let status = self.watcher.activate().await;
+        assert!(status.iter().all(|it| !matches!(it.ended, Ended::Failed(_))), "{status:?}");
     }
 
     pub async fn open_approvals(&self) -> Vec<Approval> {
@@ -220,14 +221,11 @@ impl Stage {
         self.decisions.step().await.unwrap();
     }
 
-    pub async fn settle_all(&self) {
-        while self.decisions.step().await.unwrap() > 0 {}
-    }
-
     /// Lets time pass in steps of two seconds, with the settler at work.
     pub async fn settle_for(&self, span: SignedDuration) {
         let end = self.clock.now() + span;
         while self.clock.now() < end {
+            self.quiet().await;
             self.pass(SignedDuration::from_secs(2)).await;
             self.settle_once().await;
         }
@@ -239,7 +237,7 @@ impl Stage {
 
     /// The next send is received by AWS but not looked at until released.
     pub fn hold_before_effect(&self) -> u64 {
-        let block = FaultKind::Block { at: Moment::RequestReceived };
+        let block = FaultKind::Block { at: Moment::Received };
         self.sim.add_fault(Fault::on("PutApprovalResult", block).times(1))
     }
 
