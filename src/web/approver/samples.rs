@@ -141,6 +141,7 @@ pub fn person(role: &str) -> Person {
         stepped_up_at: None,
         address: "127.0.0.1".parse().unwrap(),
         session_mark: "ab".repeat(8),
+        must_change_password: false,
     }
 }
 
