@@ -20,13 +20,20 @@
 //! simulator  CodePipeline over HTTP for demo and tests; knows nothing of the portal, only the clock
 //! ```
 
+pub mod accounts;
+pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod codepipeline;
 pub mod config;
 pub mod database;
+pub mod decisions;
 pub mod domain;
 pub mod random;
+pub mod shutdown;
 pub mod simulator;
 pub mod store;
+pub mod telemetry;
+pub mod watcher;
+pub mod web;

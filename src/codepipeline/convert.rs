@@ -45,9 +45,13 @@ fn maybe_time(at: Option<&DateTime>) -> Option<Timestamp> {
     at.and_then(time)
 }
 
-/// A text that says something.
+/// A text that says something, without NUL, which Postgres cannot keep.
 pub(super) fn text(value: Option<&str>) -> Option<String> {
-    value.filter(|text| !text.is_empty()).map(str::to_owned)
+    value.filter(|text| !text.is_empty()).map(clean)
+}
+
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{2400}")
 }
 
 pub(super) fn is_account(text: &str) -> bool {
@@ -59,7 +63,7 @@ fn broken(bad: &BadId) -> ReadError {
 }
 
 fn mode(mode: Option<&types::ExecutionMode>) -> Mode {
-    Mode::from_name(mode.map_or("", types::ExecutionMode::as_str))
+    Mode::from_name(&clean(mode.map_or("", types::ExecutionMode::as_str)))
 }
 
 fn is_gate(kind: Option<&types::ActionTypeId>) -> bool {
@@ -78,7 +82,7 @@ pub(super) fn listing(summary: &types::PipelineSummary) -> Option<Listing> {
         version: summary.version.unwrap_or(0),
         updated: maybe_time(summary.updated.as_ref()),
         mode: mode(summary.execution_mode.as_ref()),
-        pipeline_type: summary.pipeline_type.as_ref().map(|kind| kind.as_str().to_owned()),
+        pipeline_type: summary.pipeline_type.as_ref().map(|kind| clean(kind.as_str())),
     })
 }
 
@@ -100,7 +104,7 @@ pub(super) fn definition(asked: &PipelineName, output: GetPipelineOutput) -> Res
         name: asked.clone(),
         version: pipeline.version.unwrap_or(0),
         mode: mode(pipeline.execution_mode.as_ref()),
-        pipeline_type: pipeline.pipeline_type.as_ref().map(|kind| kind.as_str().to_owned()),
+        pipeline_type: pipeline.pipeline_type.as_ref().map(|kind| clean(kind.as_str())),
         updated: maybe_time(metadata.and_then(|it| it.updated.as_ref())),
         account: arn.split(':').nth(4).filter(|account| is_account(account)).map(str::to_owned),
         stages: pipeline.stages.iter().map(stage_definition).collect::<Result<_, _>>()?,
@@ -119,9 +123,9 @@ fn action_definition(action: &types::ActionDeclaration) -> Result<ActionDefiniti
     let setting = |key: &str| text(action.configuration.as_ref().and_then(|all| all.get(key)).map(String::as_str));
     Ok(ActionDefinition {
         name: ActionName::parse(&action.name).map_err(|bad| broken(&bad))?,
-        category: kind.map_or_else(String::new, |kind| kind.category.as_str().to_owned()),
-        owner: kind.map_or_else(String::new, |kind| kind.owner.as_str().to_owned()),
-        provider: kind.map_or_else(String::new, |kind| kind.provider.clone()),
+        category: kind.map_or_else(String::new, |kind| clean(kind.category.as_str())),
+        owner: kind.map_or_else(String::new, |kind| clean(kind.owner.as_str())),
+        provider: kind.map_or_else(String::new, |kind| clean(&kind.provider)),
         run_order: action.run_order.unwrap_or(1),
         gate: is_gate(kind).then(|| GateDefinition {
             comment: setting("CustomData"),
@@ -280,6 +284,7 @@ pub(super) fn action_run(
         return Ok(None);
     };
     let kind = detail.input.as_ref().and_then(|input| input.action_type_id.as_ref());
+    let is_source = kind.is_some_and(|kind| kind.category == types::ActionCategory::Source);
     let result = detail.output.as_ref().and_then(|output| output.execution_result.as_ref());
     let configured = Configured::of(detail.input.as_ref());
     Ok(Some(ActionRun {
@@ -293,16 +298,14 @@ pub(super) fn action_run(
         updated_by: text(detail.updated_by.as_deref()),
         status: detail.status.as_ref().map_or_else(String::new, |status| status.as_str().to_owned()),
         is_gate: is_gate(kind),
+        is_source,
         comment: configured.setting("CustomData"),
         review_url: configured.setting("ExternalEntityLink"),
         resolved: configured.resolved.is_some(),
         external_execution: text(result.and_then(|it| it.external_execution_id.as_deref())),
         summary: text(result.and_then(|it| it.external_execution_summary.as_deref())),
         error: result.and_then(|it| it.error_details.as_ref()).and_then(error_text),
-        source_variables: match kind.map(|kind| &kind.category) {
-            Some(types::ActionCategory::Source) => source_variables(detail.output.as_ref()),
-            _ => Vec::new(),
-        },
+        source_variables: if is_source { source_variables(detail.output.as_ref()) } else { Vec::new() },
     }))
 }
 

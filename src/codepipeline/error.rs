@@ -115,6 +115,7 @@ impl ReadError {
             Self::Unreachable(message) => format!(
                 "AWS could not be reached: {message}. Check the network and the endpoint; reading is tried again by itself."
             ),
+            Self::NotConfigured(name) => format!("The source {name} is no longer configured."),
             Self::Broken(message) => format!("AWS gave an answer that cannot be used: {message}."),
         }
     }

@@ -46,8 +46,16 @@ struct Shared {
     random: Random,
     connection: RwLock<Connection>,
     renewed: Mutex<Instant>,
+    identity: Mutex<Option<Identity>>,
     sweeps: Pace,
     urgent: Pace,
+}
+
+/// Whose credentials are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub account: String,
+    pub arn: String,
 }
 
 /// A page of a list, and the token of the next one.
@@ -72,6 +80,7 @@ impl Gateway {
             random: random.clone(),
             connection: RwLock::new(connection),
             renewed: Mutex::new(Instant::now()),
+            identity: Mutex::new(None),
         };
         Ok(Self { shared: Arc::new(shared), urgent: false })
     }
@@ -106,11 +115,29 @@ impl Gateway {
         self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Which account the credentials belong to. `None` where there is no STS to ask: not every endpoint has one.
-    pub async fn ask_account(&self) -> Option<String> {
+    /// Whose credentials these are; asked once. `None` where there is no STS to ask: not every endpoint has one.
+    pub async fn identify(&self) -> Option<Identity> {
+        if let Some(known) = self.identity() {
+            return Some(known);
+        }
         let sts = self.connection().sts;
-        let asked = tokio::time::timeout(IDENTITY_TIME, sts.get_caller_identity().send()).await;
-        asked.ok()?.ok()?.account.filter(|account| convert::is_account(account))
+        let asked = tokio::time::timeout(IDENTITY_TIME, sts.get_caller_identity().send()).await.ok()?.ok()?;
+        let identity = Identity { account: asked.account.filter(|it| convert::is_account(it))?, arn: asked.arn? };
+        *self.shared.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
+        Some(identity)
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        self.shared.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether an ARN that AWS names as the author of something is this portal's own: the role that is assumed, whatever
+    /// the session, or the user. False where that is not known.
+    #[must_use]
+    pub fn is_own(&self, arn: &str) -> bool {
+        let role = self.shared.source.role_arn.as_deref();
+        let known = self.identity().map(|identity| identity.arn);
+        role.or(known.as_deref()).is_some_and(|own| is_same_caller(own, arn))
     }
 
     /// Every pipeline of the account and region.
@@ -304,4 +331,37 @@ where
         return Err(ReadError::Broken(format!("a list of more than {MOST_PAGES} pages")));
     }
     Ok(all)
+}
+
+/// Compares callers without the session of an assumed role: `arn:aws:iam::1:role/path/R` acts as
+/// `arn:aws:sts::1:assumed-role/R/session`.
+fn is_same_caller(own: &str, other: &str) -> bool {
+    caller(own) == caller(other)
+}
+
+fn caller(arn: &str) -> (&str, &str, &str) {
+    let mut parts = arn.splitn(6, ':').skip(4);
+    let account = parts.next().unwrap_or_default();
+    let resource = parts.next().unwrap_or(arn);
+    match resource.split_once('/') {
+        Some(("assumed-role", rest)) => (account, "role", rest.split('/').next().unwrap_or(rest)),
+        Some(("role", path)) => (account, "role", path.rsplit('/').next().unwrap_or(path)),
+        _ => (account, "", resource),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_recognised_whatever_its_session() {
+        let role = "arn:aws:iam::111122223333:role/teams/countersign";
+        assert!(is_same_caller(role, "arn:aws:sts::111122223333:assumed-role/countersign/countersign-rec-7"));
+        assert!(!is_same_caller(role, "arn:aws:sts::444455556666:assumed-role/countersign/x"));
+        assert!(!is_same_caller(role, "arn:aws:iam::111122223333:user/countersign"));
+        let user = "arn:aws:iam::111122223333:user/portal";
+        assert!(is_same_caller(user, user));
+        assert!(!is_same_caller(user, "arn:aws:iam::111122223333:user/ines"));
+    }
 }

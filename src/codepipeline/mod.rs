@@ -12,5 +12,5 @@ mod submit;
 
 pub use answer::{Answer, Doubt, NotApplied};
 pub use credentials::{ConnectError, Settings};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, Identity, Page};
 pub use submit::Submission;

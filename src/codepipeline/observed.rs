@@ -6,40 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::domain::ids::{ActionName, ApprovalToken, ExecutionId, PipelineName, StageName};
-
-/// How runs of a pipeline relate. Decides where an approval's token is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    Superseded,
-    Queued,
-    /// No token in the pipeline's state; many approvals may wait at one gate.
-    Parallel,
-    /// AWS said something newer than this program.
-    Other(String),
-}
-
-impl Mode {
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Superseded => "SUPERSEDED",
-            Self::Queued => "QUEUED",
-            Self::Parallel => "PARALLEL",
-            Self::Other(name) => name,
-        }
-    }
-
-    #[must_use]
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            // Absent means the default (CodePipeline API Reference, PipelineDeclaration).
-            "SUPERSEDED" | "" => Self::Superseded,
-            "QUEUED" => Self::Queued,
-            "PARALLEL" => Self::Parallel,
-            other => Self::Other(other.to_owned()),
-        }
-    }
-}
+pub use crate::domain::mode::Mode;
 
 /// One entry of `ListPipelines`: version and time of update are the key under which a definition is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,6 +164,7 @@ pub struct ActionRun {
     pub status: String,
     /// Whether it is `Approval`/`AWS`/`Manual`.
     pub is_gate: bool,
+    pub is_source: bool,
     /// The comment with its variables resolved, else as configured.
     pub comment: Option<String>,
     /// The review address with its variables resolved, else as configured.
@@ -228,6 +196,9 @@ pub enum ReadError {
     /// AWS could not be reached, or answered with a server error, after the SDK's own tries.
     #[error("AWS could not be reached: {0}")]
     Unreachable(String),
+    /// The operator has taken the source out of the configuration.
+    #[error("the source {0} is no longer configured")]
+    NotConfigured(String),
     /// AWS answered something that makes no sense.
     #[error("AWS gave an answer that cannot be used: {0}")]
     Broken(String),

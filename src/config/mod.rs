@@ -15,7 +15,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub use load::{BadConfig, Environment};
-pub use source::{Credentials, SourceConfig};
+pub use source::{Credentials, Matcher, SourceConfig};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,7 +51,7 @@ pub struct Config {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     #[default]

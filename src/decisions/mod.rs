@@ -35,6 +35,7 @@ use crate::domain::people::Approver;
 use crate::domain::shown::{Difference, Fingerprint};
 use crate::domain::summary::{BadSummary, Summary, room_for};
 use crate::random::Random;
+use crate::store::approvals;
 
 pub use refusal::Refused;
 pub use view::DecisionView;
@@ -117,7 +118,10 @@ pub enum DecideError {
 
 impl From<sqlx::Error> for DecideError {
     fn from(error: sqlx::Error) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a decision could not be recorded, so nothing was sent");
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a decision could not be recorded, so nothing was sent"
+        );
         Self::Unavailable
     }
 }
@@ -140,20 +144,30 @@ impl Decisions {
     pub async fn decide(&self, by: &Approver, ask: Ask) -> Result<DecisionId, DecideError> {
         let limit = room_for(&by.person().name);
         let words = Summary::parse(&ask.summary, limit, ask.verdict == Verdict::Rejected)?;
-        let decided = self.decide_with(by, &ask, &words).await;
+        let decided = self.decide_once(by, &ask, &words).await;
         if let Err(refused) = &decided {
             self.record_refusal(by.person(), &ask, refused).await;
         }
         decided
     }
 
-    async fn decide_with(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
-        if let Some(earlier) = self.find_by_key(by.person().account, ask).await? {
+    /// The same form leads to the same decision: looked up before anything is done, and again when somebody turns out to
+    /// have been quicker, who may be the same form's other click (D-03).
+    async fn decide_once(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
+        let account = by.person().account;
+        if let Some(earlier) = self.find_by_key(account, ask).await? {
             return Ok(earlier);
         }
+        match self.decide_anew(by, ask, words).await {
+            Err(held @ DecideError::AlreadyDeciding { .. }) => self.find_by_key(account, ask).await?.ok_or(held),
+            decided => decided,
+        }
+    }
+
+    async fn decide_anew(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
         self.refuse_if_held(ask).await?;
         let live = self.read_now(ask.approval).await?;
-        refuse_if_changed(ask, &live)?;
+        self.refuse_if_changed(ask, &live).await?;
         let (intent, is_new) = self.commit_intent(by, ask, words, &live).await?;
         if is_new {
             self.send_in_background(intent);
@@ -163,11 +177,28 @@ impl Decisions {
 
     /// Reads the approval at AWS now, so that nobody decides on what is not there any more.
     async fn read_now(&self, id: ApprovalId) -> Result<Approval, DecideError> {
-        self.0.reader.refresh(id).await.map_err(|error| match error {
+        Box::pin(self.0.reader.refresh(id)).await.map_err(|error| match error {
             RefreshError::NoSuchApproval => DecideError::NoSuchApproval,
             RefreshError::Unreadable(why) => DecideError::Unreadable(why),
             RefreshError::Database(error) => error.into(),
         })
+    }
+
+    /// What you see is what you sign (S-36).
+    async fn refuse_if_changed(&self, ask: &Ask, live: &Approval) -> Result<(), DecideError> {
+        let standing = Standing::derive(live.at_aws, None);
+        if !standing.is_open() {
+            // Rather than "it is approved": who here did it.
+            self.refuse_if_held(ask).await?;
+            return Err(DecideError::NotOpen { now: Box::new(live.clone()), standing });
+        }
+        if live.fingerprint == ask.fingerprint {
+            return Ok(());
+        }
+        let mut conn = self.0.pool.acquire().await?;
+        let seen = approvals::find_shown(&mut conn, ask.approval, ask.fingerprint).await?;
+        let differences = seen.map(|seen| seen.differences(&live.shown)).unwrap_or_default();
+        Err(DecideError::Changed { now: Box::new(live.clone()), differences })
     }
 
     /// Waits until the decision is settled or unsure, at most `at_most`, and tells how it stands.
@@ -203,16 +234,23 @@ impl Decisions {
         view::find(&mut conn, id).await
     }
 
-    /// Waits until every send under way has ended. Call once nothing new is accepted.
-    pub async fn drain(&self) {
+    /// Waits until no send is under way.
+    pub async fn quiet(&self) {
         self.0.sends.close();
         self.0.sends.wait().await;
+        self.0.sends.reopen();
+    }
+
+    /// Waits until every send under way has ended, and gives back what this process was holding. Call once nothing new is
+    /// accepted any more.
+    pub async fn drain(&self) {
+        self.quiet().await;
         if let Ok(mut conn) = self.0.pool.acquire().await {
             let _ = crate::store::decisions::release(&mut conn, self.0.holder).await;
         }
     }
 
-    /// The account that would be asked, for tests and tools that look at one person's decisions.
+    /// The decision an earlier post of the same form led to.
     async fn find_by_key(&self, account: AccountId, ask: &Ask) -> Result<Option<DecisionId>, DecideError> {
         let mut conn = self.0.pool.acquire().await?;
         intent::find_by_key(&mut conn, account, ask).await
@@ -222,18 +260,6 @@ impl Decisions {
         // Nobody listening is fine.
         let _ = self.0.moved.send(id);
     }
-}
-
-/// What you see is what you sign (S-36).
-fn refuse_if_changed(ask: &Ask, live: &Approval) -> Result<(), DecideError> {
-    let standing = Standing::derive(live.at_aws, None);
-    if !standing.is_open() {
-        return Err(DecideError::NotOpen { now: Box::new(live.clone()), standing });
-    }
-    if live.fingerprint != ask.fingerprint {
-        return Err(DecideError::Changed { now: Box::new(live.clone()), differences: Vec::new() });
-    }
-    Ok(())
 }
 
 /// A one-use key for a form.

@@ -39,11 +39,8 @@ impl Decisions {
     ) -> Result<(), Trouble> {
         match answer {
             Answer::Accepted { approved_at } => {
-                let aws = Aws {
-                    by: Some("answer"),
-                    approved_at: approved_at.map(|at| at.to_string()),
-                    ..Aws::default()
-                };
+                let aws =
+                    Aws { by: Some("answer"), approved_at: approved_at.map(|at| at.to_string()), ..Aws::default() };
                 self.accept(decision, approval, aws, approved_at).await
             }
             Answer::NotApplied { why, code, message } => {
@@ -74,7 +71,9 @@ impl Decisions {
             }
             Answer::Unknown { doubt, code, message } => {
                 let (name, reason) = match doubt {
-                    Doubt::Answered => ("answered", "AWS answered with an error of its own. Reading back whether it took effect."),
+                    Doubt::Answered => {
+                        ("answered", "AWS answered with an error of its own. Reading back whether it took effect.")
+                    }
                     Doubt::Unanswered | Doubt::Empty | Doubt::UnknownCode => {
                         ("unanswered", "AWS did not say whether it took effect. Reading back.")
                     }
@@ -86,12 +85,18 @@ impl Decisions {
 
     /// Writes down what was read at AWS about an approval that is no longer open (D-09): ours by the marker, somebody
     /// else's by evidence, gone, or still not known.
-    pub(super) async fn conclude_fate(&self, decision: &Decision, approval: &Approval, fate: Fate) -> Result<(), Trouble> {
+    pub(super) async fn conclude_fate(
+        &self,
+        decision: &Decision,
+        approval: &Approval,
+        fate: Fate,
+    ) -> Result<(), Trouble> {
         let ours = marker(decision);
         match fate {
             Fate::Open => Ok(()),
             Fate::Approved { summary, .. } | Fate::Rejected { summary, .. } | Fate::Failed { summary, .. }
-                if decision.attempt > 0 && summary.as_deref().and_then(Marker::read).is_some_and(|found| found == ours) =>
+                if decision.attempt > 0
+                    && summary.as_deref().and_then(Marker::read).is_some_and(|found| found == ours) =>
             {
                 let aws = Aws { by: Some("read_back"), summary: summary.as_deref().map(clip), ..Aws::default() };
                 self.accept(decision, approval, aws, None).await
@@ -101,7 +106,9 @@ impl Decisions {
             Fate::Failed { summary, .. } => {
                 // Expiry, stop and rejection look alike here, and our own rejection would too (D-09).
                 if decision.attempt > 0 && decision.verdict == Verdict::Rejected {
-                    return self.keep_asking(decision, approval, "AWS shows the action as failed without saying by whom.", None).await;
+                    return self
+                        .keep_asking(decision, approval, "AWS shows the action as failed without saying by whom.", None)
+                        .await;
                 }
                 let expired = self.0.clock.now() >= approval.expires_at;
                 let (at_aws, why) = if expired {
@@ -112,7 +119,12 @@ impl Decisions {
                 self.stale(decision, approval, at_aws, why, summary).await
             }
             Fate::Abandoned => {
-                self.stale(decision, approval, AtAws::Stopped, "The run was stopped, and the approval with it.", None).await
+                self.stale(decision, approval, AtAws::Stopped, "The run was stopped, and the approval with it.", None)
+                    .await
+            }
+            Fate::Superseded => {
+                let why = "The run was replaced by a newer one, and the approval with it.";
+                self.stale(decision, approval, AtAws::Superseded, why, None).await
             }
             Fate::Gone { why } => {
                 let reason = format!("The approval request no longer exists at AWS: {why}.");
@@ -321,7 +333,12 @@ impl Decisions {
         Ok(())
     }
 
-    pub(super) async fn append(&self, tx: &mut PgConnection, kind: Kind, followed: &Followed<'_>) -> Result<(), Trouble> {
+    pub(super) async fn append(
+        &self,
+        tx: &mut PgConnection,
+        kind: Kind,
+        followed: &Followed<'_>,
+    ) -> Result<(), Trouble> {
         let payload = Payload::new(&self.0.random, followed)?;
         audit::append(tx, kind, "system", &payload).await?;
         Ok(())

@@ -3,7 +3,9 @@
 
 pub mod approval;
 pub mod decision;
+pub mod details;
 pub mod ids;
+pub mod mode;
 pub mod people;
 pub mod shown;
 pub mod summary;

@@ -8,7 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     StartError,
-    acts::{Act, OpenApproval, Order, Which},
+    acts::{Act, Order},
     bind,
     config::Rate,
     control,
@@ -16,6 +16,7 @@ use super::{
     faults::{Fault, FaultKind},
     journal::{Calls, Effect, Receipt},
     shared::{Place, Shared},
+    waiting::OpenApproval,
 };
 
 /// A running simulator. Cheap to clone; it stops when the last clone is dropped.
@@ -124,6 +125,7 @@ impl SimulatorHandle {
     /// Ends all faults and lets go what they hold.
     pub fn clear_faults(&self) {
         self.shared.faults.clear().into_iter().for_each(|id| self.shared.holds.release(id));
+        self.shared.holds.release_all();
     }
 
     /// Ends a fault and lets go what it holds.
@@ -263,16 +265,5 @@ impl WorldHandle {
     /// Limits the calls per second; `None` lifts the limit.
     pub fn limit_calls(&self, rate: Option<Rate>) {
         self.sim.shared.set_rate(&self.place, rate);
-    }
-}
-
-impl OpenApproval {
-    fn name(&self) -> (String, Which) {
-        let which = Which {
-            stage: Some(self.stage.clone()),
-            action: Some(self.action.clone()),
-            execution: Some(self.execution.clone()),
-        };
-        (self.pipeline.clone(), which)
     }
 }

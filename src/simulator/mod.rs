@@ -11,7 +11,7 @@
 //! ```text
 //! server     connections, resets          config      the world file (format documented there)
 //! service    one call, start to end       definition  what a pipeline is
-//! auth, sts  who asks                     world       state; engine: the rules it moves by
+//! auth, sts  who asks                     world, state   what is; engine: the rules it moves by
 //! constraints, pattern   the model        operations  the API
 //! faults, holds, spoil   breaking         journal     what was seen
 //! wire       bytes                        acts, control   what people do meanwhile; the control listener
@@ -34,17 +34,20 @@ mod server;
 mod service;
 mod shared;
 mod spoil;
+mod state;
 mod sts;
 mod variables;
+mod waiting;
 mod wire;
 mod world;
 
-pub use acts::{Act, OpenApproval, Order, Which};
+pub use acts::{Act, Order};
 pub use config::{DEFAULT_ACCOUNT, WorldFile, WorldFileError};
 pub use definition::{Commit, Mode, Verdict};
 pub use faults::{ErrorBody, Fault, FaultKind, Moment};
 pub use handle::{SimulatorHandle, WorldHandle};
 pub use journal::{Call, Calls, Effect, Receipt};
+pub use waiting::{OpenApproval, Which};
 
 use std::{net::SocketAddr, sync::Arc};
 

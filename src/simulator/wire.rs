@@ -1,7 +1,7 @@
 //! What goes over the wire: answers, errors in AWS's forms, bodies that can break off. Knows HTTP and JSON, nothing of
 //! pipelines.
 
-use futures::stream;
+use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Response, StatusCode,
@@ -116,8 +116,13 @@ impl Reply {
                 let mut sent = self.body;
                 sent.truncate(at);
                 let cut = std::io::Error::other("broken off on order");
-                let frames = stream::iter([Ok(Frame::data(Bytes::from(sent))), Err(cut)]);
-                StreamBody::new(frames).boxed()
+                let first = stream::iter([Ok(Frame::data(Bytes::from(sent)))]);
+                // The pause lets the first part go out; an error right away would take it along.
+                let last = stream::once(async {
+                    tokio::task::yield_now().await;
+                    Err(cut)
+                });
+                BodyExt::boxed(StreamBody::new(first.chain(last)))
             }
         };
         response.body(body).expect("the headers are ours and valid")

@@ -14,10 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{
-    wire::ApiError,
-    world::{Pipeline, World},
-};
+use super::{state::Pipeline, wire::ApiError, world::World};
 
 pub use approvals::Applied;
 

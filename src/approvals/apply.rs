@@ -1,0 +1,210 @@
+//! Writing down what a read saw. Each request that opens and each that ends is one transaction of a row and a record; what
+//! is only told (stages, newer runs) is updated without one. A read older than what is known changes nothing.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::closing::closing;
+use super::describe::{Scene, describe};
+use super::fate::{self, Ending};
+use super::observe::{self, Facts, Place, Sight, Waiting};
+use super::{Reader, RefreshError, record, stages};
+use crate::codepipeline::Gateway;
+use crate::codepipeline::observed::{PipelineState, ReadError};
+use crate::domain::approval::{AtAws, Decided};
+use crate::domain::ids::{ApprovalId, Gate};
+use crate::domain::summary::Marker;
+use crate::store::approvals::{self, Approval, Closing};
+use crate::store::pipelines::{self, Pipeline};
+
+/// A request that was taken for gone is believed to be there after all when it is seen this much later.
+const FOUND_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// What a read was about.
+pub(super) struct Scope<'a> {
+    pub gateway: &'a Gateway,
+    pub place: &'a Place,
+    pub pipeline: &'a Pipeline,
+    /// The pipeline's approvals that were last seen open.
+    pub known: &'a [Approval],
+    /// Described afresh and completely, or the whole read is an error: somebody is about to decide on it.
+    pub must_describe: Option<ApprovalId>,
+}
+
+/// What came of reading a pipeline.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Requests that wait as before, and when the read began that saw them.
+    pub seen: Vec<(ApprovalId, Timestamp)>,
+    pub opened: usize,
+    pub closed: usize,
+    /// Something about a request could not be found out; the rest was.
+    pub trouble: Option<ReadError>,
+}
+
+impl Reader {
+    pub(super) async fn apply(&self, scope: &Scope<'_>, sight: &Sight) -> Result<Swept, RefreshError> {
+        let mut swept = Swept::default();
+        for waiting in &sight.waiting {
+            match scope.known.iter().find(|approval| is_same(approval, waiting)) {
+                Some(approval) => {
+                    self.see_again(scope, sight, waiting, approval).await?;
+                    swept.seen.push((approval.id, sight.began));
+                }
+                None if self.open(scope, sight, waiting).await? => swept.opened += 1,
+                None => {}
+            }
+        }
+        let ended = scope.known.iter().filter(|it| !sight.waiting.iter().any(|waiting| is_same(it, waiting)));
+        for approval in ended.filter(|it| sight.covers(it)) {
+            match fate::find_ending(scope.gateway, approval, sight.state.as_ref()).await {
+                Ok(ending) => swept.closed += usize::from(self.close(approval, &ending).await?),
+                Err(error) => swept.trouble = Some(error),
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The pipeline is gone, and every request with it.
+    pub(super) async fn close_all(&self, scope: &Scope<'_>) -> Result<Swept, RefreshError> {
+        let mut swept = Swept::default();
+        for approval in scope.known {
+            swept.closed += usize::from(self.close(approval, &Ending::gone(fate::DELETED)).await?);
+        }
+        Ok(swept)
+    }
+
+    async fn see_again(
+        &self,
+        scope: &Scope<'_>,
+        sight: &Sight,
+        waiting: &Waiting,
+        approval: &Approval,
+    ) -> Result<(), RefreshError> {
+        let strict = scope.must_describe == Some(approval.id);
+        let state = sight.state.as_ref();
+        let mut now = if strict || !approval.details.complete {
+            let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, strict).await?;
+            self.described(scope, state, (waiting, &facts), (approval.id, sight.began, approval.found_at)).await?
+        } else if let Some(state) = state {
+            Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
+        } else {
+            return Ok(());
+        };
+        now.seen_open_at = approval.seen_open_at.max(sight.began);
+        if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
+            let mut tx = self.0.database.pages.begin().await?;
+            approvals::mark_described(&mut tx, &now).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// A request that is not among those known as open. False: it is known as ended, or somebody else just wrote it down.
+    async fn open(&self, scope: &Scope<'_>, sight: &Sight, waiting: &Waiting) -> Result<bool, RefreshError> {
+        let gate = gate_of(scope, waiting);
+        let earlier = {
+            let mut conn = self.0.database.pages.acquire().await?;
+            approvals::find_by_token(&mut conn, &gate, &waiting.token).await?
+        };
+        if earlier.as_ref().is_some_and(|earlier| !may_be_found_again(earlier, sight.began)) {
+            return Ok(false);
+        }
+        let state = sight.state.as_ref();
+        let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, false).await?;
+        let found_at = self.0.clock.now();
+        let id = earlier.as_ref().map_or_else(|| ApprovalId(self.0.random.uuid_v7(found_at)), |earlier| earlier.id);
+        let since = earlier.as_ref().map_or(found_at, |earlier| earlier.found_at);
+        let new = self.described(scope, state, (waiting, &facts), (id, sight.began, since)).await?;
+        let mut tx = self.0.database.pages.begin().await?;
+        let is_news = if earlier.is_some() {
+            approvals::mark_found_again(&mut tx, id, sight.began).await?
+                && approvals::mark_described(&mut tx, &new).await?
+        } else {
+            pipelines::insert_past_gate(&mut tx, &gate, found_at).await?;
+            approvals::insert(&mut tx, &new).await?
+        };
+        if is_news {
+            record::opened(&mut tx, &self.0.random, &new).await?;
+        }
+        tx.commit().await?;
+        Ok(is_news)
+    }
+
+    async fn described(
+        &self,
+        scope: &Scope<'_>,
+        state: Option<&PipelineState>,
+        (waiting, facts): (&Waiting, &Facts),
+        (id, began, found_at): (ApprovalId, Timestamp, Timestamp),
+    ) -> Result<Approval, RefreshError> {
+        let setting = {
+            let mut conn = self.0.database.pages.acquire().await?;
+            pipelines::find_gate(&mut conn, &gate_of(scope, waiting)).await?
+        };
+        let (place, pipeline) = (scope.place, scope.pipeline);
+        let scene = Scene { place, pipeline, setting: setting.as_ref(), waiting, state, facts };
+        Ok(describe(&scene, id, began, found_at))
+    }
+
+    /// Ends an approval, unless a decision made here may have been what ended it. False: nothing was written.
+    async fn close(&self, approval: &Approval, ending: &Ending) -> Result<bool, RefreshError> {
+        let Some(closing) = closing(approval, ending, self.0.clock.now()) else { return Ok(false) };
+        let mut tx = self.0.database.pages.begin().await?;
+        let locked = approvals::find_for_update(&mut tx, approval.id).await?;
+        if locked.is_none_or(|now| now.at_aws != AtAws::Open)
+            || approvals::awaits_settling(&mut tx, approval.id).await?
+        {
+            return Ok(false);
+        }
+        let closing = attributed(&mut tx, approval, closing).await?;
+        approvals::mark_closed(&mut tx, approval.id, &closing).await?;
+        record::closed(&mut tx, &self.0.random, approval, &closing).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// A summary that ends with the marker of a decision made here on this approval was not written elsewhere.
+async fn attributed(conn: &mut sqlx::PgConnection, approval: &Approval, closing: Closing) -> sqlx::Result<Closing> {
+    let marker = closing.decided_summary.as_deref().and_then(Marker::read);
+    match marker {
+        Some(marker) if approvals::is_own_marker(conn, approval.id, &marker).await? => {
+            Ok(Closing { decided: Some(Decided::Here), ..closing })
+        }
+        _ => Ok(closing),
+    }
+}
+
+fn is_same(approval: &Approval, waiting: &Waiting) -> bool {
+    approval.token == waiting.token && approval.gate.stage == waiting.stage && approval.gate.action == waiting.action
+}
+
+fn may_be_found_again(earlier: &Approval, began: Timestamp) -> bool {
+    earlier.at_aws == AtAws::Gone && earlier.closed_at.is_some_and(|at| began.duration_since(at) >= FOUND_AGAIN)
+}
+
+fn gate_of(scope: &Scope<'_>, waiting: &Waiting) -> Gate {
+    Gate {
+        source: scope.place.source.clone(),
+        pipeline: scope.pipeline.name.clone(),
+        stage: waiting.stage.clone(),
+        action: waiting.action.clone(),
+    }
+}
+
+/// What is told about a request that waits as before. Costs a read only when other runs wait behind it than before.
+async fn retold(
+    scope: &Scope<'_>,
+    state: &PipelineState,
+    waiting: &Waiting,
+    approval: &Approval,
+) -> crate::domain::details::Details {
+    let old = &approval.details;
+    let runs = if stages::has_others_behind(old, state, waiting) {
+        // Which runs they are is worth telling even when AWS does not say more about them just now.
+        Some(scope.gateway.list_runs(&scope.pipeline.name, 100).await.unwrap_or_default())
+    } else {
+        None
+    };
+    stages::updated(old, scope.pipeline, state, waiting, runs.as_deref())
+}

@@ -1,0 +1,103 @@
+//! Who sweeps a source: a row with a holder and an end, renewed while this process lives (H-01). An optimisation alone:
+//! nothing is wrong when two processes believe they hold it (H-02).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::domain::ids::SourceName;
+use crate::store::sources;
+
+/// How long a lease lasts without being renewed, in seconds.
+const LASTS: f64 = 15.0;
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) struct Lease {
+    name: String,
+    holder: Uuid,
+    pool: PgPool,
+    held: AtomicBool,
+    taken: Notify,
+    /// The sweep that needs it has come to its end for good.
+    done: CancellationToken,
+}
+
+impl Lease {
+    pub(super) fn new(source: &SourceName, holder: Uuid, pool: PgPool) -> Arc<Self> {
+        Arc::new(Self {
+            name: format!("watch/{source}"),
+            holder,
+            pool,
+            held: AtomicBool::new(false),
+            taken: Notify::new(),
+            done: CancellationToken::new(),
+        })
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// Waits until the lease comes to this process.
+    pub(super) async fn taken(&self) {
+        self.taken.notified().await;
+    }
+
+    pub(super) fn sweep_ended(&self) {
+        self.done.cancel();
+    }
+
+    /// Takes and renews the lease until `stop`, keeps it until the last sweep has ended, and lets go of it.
+    pub(super) async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        while !(stop.is_cancelled() && self.done.is_cancelled()) {
+            self.renew().await;
+            let ended = async {
+                stop.cancelled().await;
+                self.done.cancelled().await;
+            };
+            tokio::select! {
+                () = ended => {}
+                () = tokio::time::sleep(RENEW_EVERY) => {}
+            }
+        }
+        if let Err(error) = self.release().await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                lease = self.name,
+                "the lease runs out by itself"
+            );
+        }
+    }
+
+    async fn renew(&self) {
+        let held = match self.try_take().await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    lease = self.name,
+                    "the lease could not be renewed"
+                );
+                false
+            }
+        };
+        if !self.held.swap(held, Ordering::AcqRel) && held {
+            self.taken.notify_one();
+        }
+    }
+
+    async fn try_take(&self) -> sqlx::Result<bool> {
+        let mut conn = self.pool.acquire().await?;
+        sources::take_lease(&mut conn, &self.name, self.holder, LASTS).await
+    }
+
+    async fn release(&self) -> sqlx::Result<()> {
+        let mut conn = self.pool.acquire().await?;
+        sources::release_lease(&mut conn, &self.name, self.holder).await
+    }
+}

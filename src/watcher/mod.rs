@@ -1,0 +1,195 @@
+//! Finds waiting approvals and notices what became of them. A reconciler: [`Watcher::activate`] takes no input, reads
+//! everything, compares it with what is known, and writes the difference; the timer and pokes only wake it, so that nothing
+//! depends on having heard of an event.
+//!
+//! Each source is swept by one replica at a time, by a lease that only saves reads (H-01, H-02): two watchers on one source
+//! write the same rows and records as one. It must never decide anything, and never stop over one pipeline.
+
+mod account;
+mod definitions;
+mod lease;
+mod status;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use status::{Ended, SourceStatus};
+
+use crate::approvals::Reader;
+use crate::clock::Clock;
+use crate::codepipeline::Gateway;
+use crate::config::Matcher;
+use crate::domain::ids::SourceName;
+use crate::random::Random;
+use crate::store::sources;
+use lease::Lease;
+use sweep::Memory;
+
+/// The reconciler of all sources.
+pub struct Watcher {
+    reader: Reader,
+    clock: Clock,
+    random: Random,
+    poll_interval: Duration,
+    sources: Vec<Arc<Source>>,
+    handle: WatcherHandle,
+}
+
+/// One watched source.
+struct Source {
+    gateway: Gateway,
+    matcher: Matcher,
+    /// What only saves reads; nobody else waits for it.
+    memory: tokio::sync::Mutex<Memory>,
+}
+
+/// What others hold of the watcher: a way to wake it and to see how it does. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct WatcherHandle(Arc<BTreeMap<SourceName, Seat>>);
+
+#[derive(Default)]
+struct Seat {
+    wake: Notify,
+    status: Mutex<Option<SourceStatus>>,
+}
+
+impl WatcherHandle {
+    /// Wakes the sweep of every source, as soon as it is done with what it does.
+    pub fn poke(&self) {
+        self.0.values().for_each(|seat| seat.wake.notify_one());
+    }
+
+    /// Wakes the sweep of one source.
+    pub fn poke_source(&self, source: &SourceName) {
+        if let Some(seat) = self.0.get(source) {
+            seat.wake.notify_one();
+        }
+    }
+
+    /// How the last sweep of each source went in this process; nothing for sources that another replica sweeps.
+    #[must_use]
+    pub fn status(&self) -> Vec<SourceStatus> {
+        let last = |seat: &Seat| seat.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.values().filter_map(last).collect()
+    }
+
+    fn report(&self, status: SourceStatus) {
+        if let Some(seat) = self.0.get(&status.source) {
+            *seat.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+        }
+    }
+}
+
+impl Watcher {
+    /// A watcher of every source the reader is connected to.
+    ///
+    /// # Errors
+    /// A sentence about a pattern of `include` or `exclude` that cannot be read.
+    pub fn new(reader: &Reader, clock: &Clock, random: &Random, poll_interval: SignedDuration) -> Result<Self, String> {
+        let mut sources = Vec::new();
+        let mut seats = BTreeMap::new();
+        for gateway in reader.gateways() {
+            let matcher = gateway.source().matcher()?;
+            seats.insert(gateway.source().name.clone(), Seat::default());
+            let memory = tokio::sync::Mutex::new(Memory::default());
+            sources.push(Arc::new(Source { gateway: gateway.clone(), matcher, memory }));
+        }
+        Ok(Self {
+            reader: reader.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            poll_interval: poll_interval.unsigned_abs(),
+            sources,
+            handle: WatcherHandle(Arc::new(seats)),
+        })
+    }
+
+    #[must_use]
+    pub fn handle(&self) -> WatcherHandle {
+        self.handle.clone()
+    }
+
+    /// Makes the configured sources known in the database. Once, before anything is swept.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn register(&self) -> sqlx::Result<()> {
+        let names: Vec<String> = self.sources.iter().map(|it| it.gateway.source().name.to_string()).collect();
+        let regions: Vec<String> = self.sources.iter().map(|it| it.gateway.region()).collect();
+        let mut tx = self.reader.database().pages.begin().await?;
+        sources::mark_configured(&mut tx, &names, &regions).await?;
+        tx.commit().await
+    }
+
+    /// Sweeps every source once, whoever holds the leases.
+    pub async fn activate(&self) -> Vec<SourceStatus> {
+        let never = CancellationToken::new();
+        futures::future::join_all(self.sources.iter().map(|source| self.activate_source(source, &never))).await
+    }
+
+    async fn activate_source(&self, source: &Source, stop: &CancellationToken) -> SourceStatus {
+        let status = sweep::sweep(&self.reader, &self.clock, source, stop).await;
+        match &status.ended {
+            Ended::Read => tracing::debug!(source = %status.source, waiting = status.waiting, "swept"),
+            Ended::Blind(why) => tracing::warn!(source = %status.source, why, "the source cannot be read"),
+            Ended::Failed(why) => tracing::error!(source = %status.source, why, "a sweep could not be written down"),
+            Ended::Stopped => {}
+        }
+        self.handle.report(status.clone());
+        status
+    }
+
+    /// Sweeps every source again and again, until `stop`. Returns when every sweep under way has ended.
+    ///
+    /// # Errors
+    /// Whatever the database says about making the sources known.
+    ///
+    /// # Panics
+    /// When a sweep panicked: a watcher that has silently died would be worse than a process that ends.
+    pub async fn run(self, stop: CancellationToken) -> sqlx::Result<()> {
+        self.register().await?;
+        let watcher = Arc::new(self);
+        let holder = watcher.random.uuid_v4();
+        let mut tasks = JoinSet::new();
+        for source in &watcher.sources {
+            let lease = Lease::new(&source.gateway.source().name, holder, watcher.reader.database().pages.clone());
+            tasks.spawn(Arc::clone(&lease).keep(stop.clone()));
+            tasks.spawn(Arc::clone(&watcher).run_source(Arc::clone(source), lease, stop.clone()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_source(self: Arc<Self>, source: Arc<Source>, lease: Arc<Lease>, stop: CancellationToken) {
+        let Some(seat) = self.handle.0.get(&source.gateway.source().name) else { return };
+        while !stop.is_cancelled() {
+            if lease.is_held() {
+                self.activate_source(&source, &stop).await;
+            }
+            // Nothing here touches the database, so nothing is lost when one of these is dropped (P-02).
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.pause()) => {}
+                () = seat.wake.notified() => {}
+                () = lease.taken() => {}
+            }
+        }
+        lease.sweep_ended();
+    }
+
+    /// The poll interval, a tenth more or less, so that sources and replicas drift apart.
+    fn pause(&self) -> Duration {
+        self.poll_interval.mul_f64(0.9 + 0.2 * self.random.fraction())
+    }
+}

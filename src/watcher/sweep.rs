@@ -1,0 +1,390 @@
+//! One sweep of one source: list, compare, read what may hold a request, write the difference. Costs one read for every
+//! thousand pipelines and one for every pipeline with a gate; anything more is for what changed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::account::{self, Account};
+use super::{Ended, Source, SourceStatus, definitions};
+use crate::approvals::{Approval, Reader, RefreshError, Swept};
+use crate::clock::Clock;
+use crate::codepipeline::observed::{Listing, ReadError};
+use crate::domain::ids::{ApprovalId, PipelineName};
+use crate::store::pipelines::{self, Pipeline};
+use crate::store::{approvals, sources};
+
+/// How many pipelines are read at a time. The pace limits the reads; this only hides the time they take.
+const AT_A_TIME: usize = 8;
+/// A pipeline that may not be read, or answers nonsense, is tried again after this, then after twice as long …
+const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(60);
+const LAST_RETRY: SignedDuration = SignedDuration::from_mins(15);
+/// Throttling passes by itself; a source counts as unreadable when this many sweeps in a row failed for it.
+const THROTTLED_SWEEPS: u32 = 2;
+
+/// What is remembered from sweep to sweep. Losing it costs reads alone.
+#[derive(Default)]
+pub(super) struct Memory {
+    account_is_settled: bool,
+    throttled_sweeps: u32,
+    retries: HashMap<PipelineName, Retry>,
+}
+
+struct Retry {
+    failures: u32,
+    next: Timestamp,
+}
+
+/// Why a sweep ends early.
+enum Trouble {
+    Blind(String),
+    /// Asked to slow down; the source is not called unreadable yet.
+    Patience(String),
+    Failed(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Sweeps the source and says how it went. Never fails as a whole: what went wrong is on the source, or in the status.
+pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop: &CancellationToken) -> SourceStatus {
+    let mut memory = source.memory.lock().await;
+    let began = clock.now();
+    let name = &source.gateway.source().name;
+    let mut status = SourceStatus {
+        source: name.clone(),
+        began,
+        took: SignedDuration::ZERO,
+        ended: Ended::Read,
+        pipelines: 0,
+        gated: 0,
+        unreadable: 0,
+        waiting: 0,
+        opened: 0,
+        closed: 0,
+        reads_per_second: 0.0,
+    };
+    let sweep = Sweep { reader, clock, source, stop, began };
+    let result = sweep.run(&mut memory, &mut status).await;
+    let written = match &result {
+        Ok(()) => reader.mark_seen(name).await,
+        Err(Trouble::Blind(why)) => reader.mark_blind(name, why).await,
+        Err(_) => Ok(()),
+    };
+    status.ended = match (result, written) {
+        (Err(Trouble::Failed(error)), _) | (_, Err(error)) => Ended::Failed(error.to_string()),
+        (Err(Trouble::Blind(why) | Trouble::Patience(why)), _) => Ended::Blind(why),
+        (Ok(()), _) if stop.is_cancelled() => Ended::Stopped,
+        (Ok(()), _) => Ended::Read,
+    };
+    status.took = clock.now().duration_since(began);
+    status.reads_per_second = source.gateway.reads_per_second();
+    status
+}
+
+struct Sweep<'a> {
+    reader: &'a Reader,
+    clock: &'a Clock,
+    source: &'a Source,
+    stop: &'a CancellationToken,
+    began: Timestamp,
+}
+
+/// What was known before the sweep.
+struct Known {
+    account: Option<String>,
+    pipelines: HashMap<PipelineName, Pipeline>,
+    open: BTreeMap<PipelineName, Vec<Approval>>,
+}
+
+/// One pipeline to look at.
+struct Task {
+    name: PipelineName,
+    /// Absent: AWS no longer lists it, but it has requests that were open.
+    listed: Option<Listing>,
+    kept: Option<Pipeline>,
+    open: Vec<Approval>,
+}
+
+/// What came of one pipeline.
+enum Outcome {
+    /// It has no gate.
+    Idle,
+    /// It was left alone this time.
+    Skipped,
+    Read(Swept),
+    Unreadable(ReadError),
+    /// The process is ending.
+    Stopped,
+}
+
+impl Sweep<'_> {
+    async fn run(&self, memory: &mut Memory, status: &mut SourceStatus) -> Result<(), Trouble> {
+        let listed = match self.source.gateway.list_pipelines().await {
+            Ok(listed) => listed,
+            Err(error) => return Err(memory.whole_source(&error)),
+        };
+        let mut known = self.load().await?;
+        if !memory.account_is_settled {
+            self.settle_account(&listed, &mut known).await?;
+            memory.account_is_settled = true;
+        }
+        let tasks = self.plan(&listed, &mut known, status);
+        self.forget_unlisted(&listed, &known).await?;
+        let outcomes = self.read_all(tasks, memory, known.account.as_deref()).await?;
+        self.write(outcomes, memory, status).await
+    }
+
+    async fn load(&self) -> sqlx::Result<Known> {
+        let name = &self.source.gateway.source().name;
+        let mut conn = self.reader.database().pages.acquire().await?;
+        let account = sources::find(&mut conn, name).await?.and_then(|source| source.account);
+        let kept = pipelines::list(&mut conn, name).await?;
+        let mut open: BTreeMap<PipelineName, Vec<Approval>> = BTreeMap::new();
+        for approval in approvals::list_open(&mut conn, name).await? {
+            open.entry(approval.gate.pipeline.clone()).or_default().push(approval);
+        }
+        let pipelines = kept.into_iter().map(|pipeline| (pipeline.name.clone(), pipeline)).collect();
+        Ok(Known { account, pipelines, open })
+    }
+
+    async fn settle_account(&self, listed: &[Listing], known: &mut Known) -> Result<(), Trouble> {
+        match account::settle(self.reader, self.source, listed, known.account.as_deref()).await? {
+            Account::Wrong(why) => Err(Trouble::Blind(why)),
+            Account::Known(account) if account == known.account => Ok(()),
+            Account::Known(_) => {
+                *known = self.load().await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Pipelines with open requests first, then those with gates, then those nothing is known about.
+    fn plan(&self, listed: &[Listing], known: &mut Known, status: &mut SourceStatus) -> Vec<Task> {
+        let mut tasks = Vec::with_capacity(listed.len());
+        for listing in listed {
+            let open = known.open.remove(&listing.name).unwrap_or_default();
+            // A pipeline that was taken out of the configuration is watched until its requests have ended.
+            if open.is_empty() && !self.source.matcher.takes(listing.name.as_str()) {
+                continue;
+            }
+            let kept = known.pipelines.get(&listing.name).cloned();
+            tasks.push(Task { name: listing.name.clone(), listed: Some(listing.clone()), kept, open });
+        }
+        status.pipelines = tasks.len();
+        for (name, open) in std::mem::take(&mut known.open) {
+            let kept = known.pipelines.get(&name).cloned();
+            tasks.push(Task { name, listed: None, kept, open });
+        }
+        tasks.sort_by_key(|task| {
+            let has_gates = task.kept.as_ref().is_some_and(|kept| kept.gate_count > 0);
+            (task.open.is_empty(), !has_gates)
+        });
+        tasks
+    }
+
+    async fn forget_unlisted(&self, listed: &[Listing], known: &Known) -> sqlx::Result<()> {
+        let listed: HashSet<&PipelineName> = listed.iter().map(|listing| &listing.name).collect();
+        let gone: Vec<String> =
+            known.pipelines.keys().filter(|name| !listed.contains(name)).map(ToString::to_string).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut conn = self.reader.database().pages.acquire().await?;
+        pipelines::mark_gone(&mut conn, &self.source.gateway.source().name, &gone, self.began).await
+    }
+
+    /// Reads every pipeline, a few at a time. Ends early when the credentials fail: then nothing can be read.
+    async fn read_all(
+        &self,
+        tasks: Vec<Task>,
+        memory: &Memory,
+        account: Option<&str>,
+    ) -> Result<Vec<(PipelineName, Outcome)>, Trouble> {
+        let broken = Mutex::new(None);
+        let outcomes: Vec<_> = futures::stream::iter(tasks)
+            .map(async |task| {
+                let name = task.name.clone();
+                if self.stop.is_cancelled() || lock(&broken).is_some() {
+                    return (name, Outcome::Stopped);
+                }
+                if memory.is_waiting(&name, self.began) {
+                    return (name, Outcome::Skipped);
+                }
+                let outcome = self.read_one(task, account).await;
+                match outcome {
+                    Ok(Outcome::Unreadable(error @ ReadError::Credentials(_))) => {
+                        lock(&broken).get_or_insert(Trouble::Blind(error.explain()));
+                        (name, Outcome::Stopped)
+                    }
+                    Ok(outcome) => (name, outcome),
+                    Err(error) => {
+                        lock(&broken).get_or_insert(Trouble::Failed(error));
+                        (name, Outcome::Stopped)
+                    }
+                }
+            })
+            .buffer_unordered(AT_A_TIME)
+            .collect()
+            .await;
+        match broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(trouble) => Err(trouble),
+            None => Ok(outcomes),
+        }
+    }
+
+    async fn read_one(&self, task: Task, account: Option<&str>) -> sqlx::Result<Outcome> {
+        let kept = match (task.kept, task.listed) {
+            (Some(kept), Some(listed)) if definitions::is_current(&kept, &listed) => kept,
+            (Some(kept), None) => kept,
+            (_, None) => match self.find_past(&task.name).await? {
+                Some(kept) => kept,
+                None => return Ok(Outcome::Idle),
+            },
+            (_, Some(listed)) => match definitions::read(self.reader, self.source, &listed, self.clock.now()).await? {
+                Ok(pipeline) => pipeline,
+                Err(error) => return Ok(Outcome::Unreadable(error)),
+            },
+        };
+        if kept.gate_count == 0 && task.open.is_empty() {
+            return Ok(Outcome::Idle);
+        }
+        match self.reader.sweep(&self.source.gateway, account, &kept, &task.open).await {
+            Ok(swept) => Ok(Outcome::Read(swept)),
+            Err(RefreshError::Unreadable(error)) => Ok(Outcome::Unreadable(error)),
+            Err(RefreshError::Database(error)) => Err(error),
+            Err(RefreshError::NoSuchApproval) => Ok(Outcome::Idle),
+        }
+    }
+
+    async fn find_past(&self, name: &PipelineName) -> sqlx::Result<Option<Pipeline>> {
+        let mut conn = self.reader.database().pages.acquire().await?;
+        pipelines::find(&mut conn, &self.source.gateway.source().name, name).await
+    }
+
+    /// Writes down which pipelines were read and which could not be.
+    async fn write(
+        &self,
+        outcomes: Vec<(PipelineName, Outcome)>,
+        memory: &mut Memory,
+        status: &mut SourceStatus,
+    ) -> Result<(), Trouble> {
+        let mut read = Vec::new();
+        let mut seen: Vec<(ApprovalId, Timestamp)> = Vec::new();
+        let mut unreadable: Vec<(PipelineName, ReadError)> = Vec::new();
+        for (name, outcome) in outcomes {
+            match outcome {
+                Outcome::Idle => memory.works(&name),
+                Outcome::Skipped => status.unreadable += 1,
+                Outcome::Stopped => {}
+                Outcome::Unreadable(error) => unreadable.push((name, error)),
+                Outcome::Read(swept) => {
+                    status.gated += 1;
+                    status.waiting += swept.seen.len() + swept.opened;
+                    status.opened += swept.opened;
+                    status.closed += swept.closed;
+                    seen.extend(swept.seen);
+                    match swept.trouble {
+                        Some(error) => unreadable.push((name, error)),
+                        None => {
+                            memory.works(&name);
+                            read.push((name, self.began));
+                        }
+                    }
+                }
+            }
+        }
+        status.unreadable += unreadable.len();
+        let nothing_works =
+            read.is_empty() && !unreadable.is_empty() && unreadable.iter().all(|(_, it)| is_of_source(it));
+        self.write_read(&read, &seen).await?;
+        self.write_unreadable(&unreadable, memory).await?;
+        if nothing_works {
+            return Err(memory.whole_source(&unreadable[0].1));
+        }
+        memory.throttled_sweeps = 0;
+        if !self.stop.is_cancelled() {
+            let mut conn = self.reader.database().pages.acquire().await?;
+            sources::mark_swept(&mut conn, &self.source.gateway.source().name, self.began).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_read(
+        &self,
+        read: &[(PipelineName, Timestamp)],
+        seen: &[(ApprovalId, Timestamp)],
+    ) -> sqlx::Result<()> {
+        let mut conn = self.reader.database().pages.acquire().await?;
+        if !read.is_empty() {
+            pipelines::mark_read(&mut conn, &self.source.gateway.source().name, read).await?;
+        }
+        if !seen.is_empty() {
+            approvals::mark_all_seen_open(&mut conn, seen).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_unreadable(
+        &self,
+        unreadable: &[(PipelineName, ReadError)],
+        memory: &mut Memory,
+    ) -> sqlx::Result<()> {
+        if unreadable.is_empty() {
+            return Ok(());
+        }
+        let mut conn = self.reader.database().pages.acquire().await?;
+        for (name, error) in unreadable {
+            let source = &self.source.gateway.source().name;
+            pipelines::mark_unreadable(&mut conn, source, name, self.began, &error.explain()).await?;
+            memory.fails(name, error, self.began);
+        }
+        Ok(())
+    }
+}
+
+/// Whether an error is about the way to AWS rather than about one pipeline.
+fn is_of_source(error: &ReadError) -> bool {
+    matches!(error, ReadError::Throttled | ReadError::Unreachable(_) | ReadError::Credentials(_))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Memory {
+    fn is_waiting(&self, name: &PipelineName, now: Timestamp) -> bool {
+        self.retries.get(name).is_some_and(|retry| retry.next > now)
+    }
+
+    fn works(&mut self, name: &PipelineName) {
+        self.retries.remove(name);
+    }
+
+    /// Being denied, and nonsense, are not tried with every sweep; a bad connection is.
+    fn fails(&mut self, name: &PipelineName, error: &ReadError, now: Timestamp) {
+        if is_of_source(error) {
+            return;
+        }
+        let retry = self.retries.entry(name.clone()).or_insert(Retry { failures: 0, next: now });
+        let wait = FIRST_RETRY * (1_i32 << retry.failures.min(8));
+        retry.failures += 1;
+        retry.next = now + wait.min(LAST_RETRY);
+    }
+
+    fn whole_source(&mut self, error: &ReadError) -> Trouble {
+        if *error == ReadError::Throttled {
+            self.throttled_sweeps += 1;
+            if self.throttled_sweeps < THROTTLED_SWEEPS {
+                return Trouble::Patience(error.explain());
+            }
+        }
+        Trouble::Blind(error.explain())
+    }
+}
