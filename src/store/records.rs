@@ -81,10 +81,16 @@ pub struct Page {
 /// # Errors
 /// The database's.
 pub async fn list_history(conn: &mut PgConnection, sought: &Sought) -> Result<Page, sqlx::Error> {
-    let (Some(floor), ceiling) =
-        (find_bound(conn, sought.from).await?, find_bound(conn, sought.until).await?.unwrap_or(i64::MAX))
-    else {
-        return Ok(Page::default());
+    let floor = match sought.from {
+        None => 0,
+        Some(from) => match find_first_since(conn, from).await? {
+            Some(seq) => seq,
+            None => return Ok(Page::default()),
+        },
+    };
+    let ceiling = match sought.until {
+        None => i64::MAX,
+        Some(until) => find_first_since(conn, until).await?.unwrap_or(i64::MAX),
     };
     let mut query = select_history(sought, floor, ceiling);
     let rows = query.build().fetch_all(conn).await?;
@@ -111,11 +117,10 @@ pub async fn list_history(conn: &mut PgConnection, sought: &Sought) -> Result<Pa
     Ok(Page { entries, has_newer, has_older })
 }
 
-/// Numbers follow time (a record's time never runs backwards), so a time bound is a number bound and every page is one
-/// walk along an index.
-async fn find_bound(conn: &mut PgConnection, at: Option<Timestamp>) -> Result<Option<i64>, sqlx::Error> {
+/// The first record of a time or later. Numbers follow time (a record's time never runs backwards), so a time bound is a
+/// number bound and every page is one walk along an index.
+async fn find_first_since(conn: &mut PgConnection, at: Timestamp) -> Result<Option<i64>, sqlx::Error> {
     use jiff_sqlx::ToSqlx as _;
-    let Some(at) = at else { return Ok(Some(0)) };
     sqlx::query_scalar!("select seq from audit.record where at >= $1 order by at limit 1", at.to_sqlx() as _)
         .fetch_optional(conn)
         .await
