@@ -3,13 +3,13 @@
 use std::process::{Command, Output};
 
 use countersign::database::Role;
-use sqlx::{ConnectOptions, Executor};
+use sqlx::Executor;
 
 use crate::fill;
 use crate::support::postgres::{PROGRAM, TestDatabase};
 
 async fn verify(database: &TestDatabase) -> Output {
-    let url = database.options(Role::Reader).to_url_lossy().to_string();
+    let url = database.url(Role::Reader.name());
     let mut command = Command::new(PROGRAM);
     command.args(["audit", "verify"]).env_clear().env("COUNTERSIGN_DATABASE_READER_URL", url);
     command.env("DATABASE_URL", "postgres://countersign_app@localhost:1/nowhere");
