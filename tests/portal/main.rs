@@ -5,8 +5,8 @@
 mod support;
 
 mod access;
-mod approval;
 mod answers;
+mod approval;
 mod deciding;
 mod door;
 mod harness;
