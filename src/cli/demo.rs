@@ -28,8 +28,6 @@ use crate::web::duties::Duties;
 use crate::web::{App, Running};
 use crate::{shutdown, telemetry};
 
-/// How long running requests may take when the demo stops.
-const REQUESTS: Duration = Duration::from_secs(5);
 /// How many ports after the portal's are tried for the review pages, the first time.
 const NEIGHBOURS: u16 = 50;
 
@@ -131,9 +129,9 @@ impl Stage {
     /// Starts the portal, and says how to get in.
     async fn play(self, place: &Place, listener: TcpListener) -> anyhow::Result<Playing> {
         say("  starting the portal");
-        let state = serve::assemble(self.config, self.opened.database).await?;
+        let (state, watcher) = serve::assemble(self.config, self.opened.database).await?;
         admit(&state.accounts, &self.memory).await?;
-        let duties = Duties::start(&state);
+        let duties = Duties::start(&state, watcher);
         let running = App::start(state, listener)?;
         say(welcome(&running, place, &self.memory, &self.simulator));
         Ok(Playing { running, duties, private: self.opened.private, simulator: self.simulator, stop: self.stop })
@@ -151,16 +149,11 @@ struct Playing {
 
 impl Playing {
     async fn end(self) -> anyhow::Result<()> {
-        let state = self.running.state.clone();
-        self.running.stop(REQUESTS).await;
-        self.duties.stop(&state.accounts).await;
-        state.database.close().await;
+        // The simulator goes last: decisions under way still need it.
+        let ended = serve::end(self.running, self.duties, self.private).await;
         self.stop.cancel();
         self.simulator.stop();
-        if let Some(private) = self.private {
-            private.stop().await?;
-        }
-        Ok(())
+        ended
     }
 }
 
