@@ -15,9 +15,6 @@ create table portal.account (
     password_phc text,
     password_changed_at timestamptz,
     must_change_password boolean not null default false,
-    -- Consecutive failed passwords, and when the next try is heard (S-11).
-    failures integer not null default 0 check (failures >= 0),
-    next_try_at timestamptz,
     disabled_at timestamptz,
     last_seen_at timestamptz,
     created_at timestamptz not null,
@@ -42,6 +39,16 @@ create table portal.session (
 );
 create index session_account on portal.session (account_id);
 create index session_expires on portal.session (expires_at);
+
+-- Consecutive failed passwords for an e-mail, and when the next try is heard (S-11). Strangers' e-mails wait like people's,
+-- so that waiting tells nobody who has an account (S-10); only their hashes are kept.
+create table portal.sign_in_wait (
+    email_hash bytea primary key check (octet_length(email_hash) = 32),
+    failures integer not null check (failures > 0),
+    tried_at timestamptz not null,
+    next_try_at timestamptz not null
+);
+create index sign_in_wait_tried on portal.sign_in_wait (tried_at);
 
 -- The one-time secret for the first account (S-07). One row at most.
 create table portal.setup_secret (

@@ -69,6 +69,25 @@ pub(super) async fn find_ending(
     approval: &Approval,
     state: Option<&PipelineState>,
 ) -> Result<Ending, ReadError> {
+    let ending = find_by_evidence(gateway, approval, state).await?;
+    if ending.fate != Fate::Abandoned {
+        return Ok(ending);
+    }
+    // An edit abandons the action just as a stop does; only the run tells them apart.
+    match from_run(gateway, approval).await {
+        Ok(Some(run)) if matches!(run.fate, Fate::Gone { .. } | Fate::Superseded) => {
+            Ok(Ending { fate: run.fate, ..ending })
+        }
+        Ok(_) | Err(ReadError::Denied { .. }) => Ok(ending),
+        Err(error) => Err(error),
+    }
+}
+
+async fn find_by_evidence(
+    gateway: &Gateway,
+    approval: &Approval,
+    state: Option<&PipelineState>,
+) -> Result<Ending, ReadError> {
     let in_state = match deleted(from_state(gateway, approval, state).await)? {
         Ok(seen) => seen,
         Err(deleted) => return Ok(deleted),

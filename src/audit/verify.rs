@@ -80,12 +80,13 @@ async fn find_head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
 }
 
 /// Every record with its payload, in order of numbers.
+// `coalesce` of one column changes nothing but keeps the recorded nullability of the query from following the plan.
 pub fn stream_rows(conn: &mut PgConnection) -> impl Stream<Item = Result<Row, sqlx::Error>> + '_ {
     sqlx::query_as!(
         Joined,
         r#"select r.seq, r.hash, r.prev, r.kind, r.actor, r.payload_hash,
                case when r.at between '0001-01-01' and '9999-12-31' then r.at end as "at: jiff_sqlx::Timestamp",
-               p.payload as "payload?", p.kind as "payload_kind?", p.source, p.pipeline, p.stage, p.action, p.execution,
+               coalesce(p.payload) as payload, coalesce(p.kind) as payload_kind, p.source, p.pipeline, p.stage, p.action, p.execution,
                p.approval, p.decision, p.person, p.verdict, p.outcome
            from audit.record r left join audit.payload p on p.seq = r.seq
            order by r.seq"#

@@ -1,6 +1,13 @@
 //! The commands. This is the only module that assembles the others; it owns argument parsing, what is printed on the
 //! terminal, and the exit codes: 0 done, 1 it did not work, 2 wrong usage.
 
+mod account;
+mod audit;
+mod demo;
+mod healthcheck;
+mod migrate;
+mod opening;
+mod serve;
 mod simulate;
 
 use std::process::ExitCode;
@@ -19,9 +26,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Account(account::Account),
+    Audit(audit::Audit),
+    Migrate(migrate::Migrate),
     /// Run the private Postgres for the portal that started this process.
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
+    Demo(demo::Demo),
+    Healthcheck(healthcheck::Healthcheck),
+    Serve(serve::Serve),
     Simulate(simulate::Simulate),
 }
 
@@ -30,7 +43,13 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
+        Command::Account(account) => account.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::PostgresGuard(args) => guard::run(&args),
+        Command::Demo(demo) => demo.run(),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),
     }
 }

@@ -6,28 +6,11 @@
 
 pub mod connect;
 pub mod migrate;
+pub mod open;
 pub mod private;
 pub mod roles;
 pub mod safety;
 
-use std::path::PathBuf;
-
-use secrecy::SecretString;
-
 pub use connect::{BadUrl, Database};
+pub use open::{DatabaseSettings, OpenError, Opened, Serving, open, open_for_serving};
 pub use roles::Role;
-
-/// Which Postgres, and as whom. The configuration fills this in; nothing here reads the environment.
-#[derive(Debug, Clone)]
-pub struct DatabaseSettings {
-    /// The serving login (`DATABASE_URL`). Absent: a private Postgres under `data_dir`.
-    pub url: Option<SecretString>,
-    /// The login that owns the schema (`COUNTERSIGN_DATABASE_OWNER_URL`); for migrations only.
-    pub owner_url: Option<SecretString>,
-    /// The login that verifies and exports (`COUNTERSIGN_DATABASE_READER_URL`). Absent: the serving login.
-    pub reader_url: Option<SecretString>,
-    /// Where a private Postgres lives.
-    pub data_dir: PathBuf,
-    /// Where the server programs of a private Postgres are, when they are not found by themselves.
-    pub postgres_bin: Option<PathBuf>,
-}

@@ -12,7 +12,8 @@ use crate::domain::decision::State;
 use crate::domain::ids::{AccountId, DecisionId, sha256};
 use crate::domain::people::{Approver, Person, Role};
 use crate::domain::summary::Summary;
-use crate::store::decisions::{self as table, NewDecision};
+use crate::store::approvals;
+use crate::store::decisions::{self as table, LockedApproval, NewDecision};
 
 impl Decisions {
     /// Commits the intent. The flag is false when the same form had already been committed.
@@ -31,12 +32,13 @@ impl Decisions {
 
         let mut tx = self.0.pool.begin().await?;
         lock_right(&mut tx, person).await?;
-        self.lock_what_was_shown(&mut tx, ask, live).await?;
+        let locked = table::lock_approval(&mut tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
         // Under the approval's lock: of two posts of one form, the second sees the first's key here.
         if let Some(earlier) = find_by_key(&mut tx, person.account, ask).await? {
             return Ok((earlier, false));
         }
         refuse_if_held(&mut tx, ask).await?;
+        refuse_if_moved(&mut tx, &locked, ask).await?;
         table::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await?;
         let new = NewDecision {
             id,
@@ -59,19 +61,6 @@ impl Decisions {
         Ok((id, true))
     }
 
-    /// The approval's row, locked, must still be open and be what was read a moment ago and shown before that.
-    async fn lock_what_was_shown(&self, tx: &mut PgConnection, ask: &Ask, live: &Approval) -> Result<(), DecideError> {
-        let locked = table::lock_approval(tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
-        if !locked.open {
-            let now = Box::new(live.clone());
-            return Err(DecideError::NotOpen { now, standing: Standing::Gone });
-        }
-        if locked.fingerprint != ask.fingerprint.0 {
-            return Err(DecideError::Changed { now: Box::new(live.clone()), differences: Vec::new() });
-        }
-        Ok(())
-    }
-
     /// Somebody's decision already keeps this approval: say whose, before AWS is bothered.
     pub(super) async fn refuse_if_held(&self, ask: &Ask) -> Result<(), DecideError> {
         let mut conn = self.0.pool.acquire().await?;
@@ -87,6 +76,19 @@ async fn lock_right(tx: &mut PgConnection, person: &Person) -> Result<(), Decide
     }
 }
 
+/// The approval's row must still be open and be what was read a moment ago and shown before that.
+async fn refuse_if_moved(tx: &mut PgConnection, locked: &LockedApproval, ask: &Ask) -> Result<(), DecideError> {
+    if locked.open && locked.fingerprint == ask.fingerprint.0 {
+        return Ok(());
+    }
+    let now = approvals::find(tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
+    if locked.open {
+        return Err(DecideError::Changed { now: Box::new(now), differences: Vec::new() });
+    }
+    let standing = Standing::derive(now.at_aws, None);
+    Err(DecideError::NotOpen { now: Box::new(now), standing })
+}
+
 /// Whether this account may decide at this moment, with its row locked against change; else why not.
 pub(super) async fn may_decide(tx: &mut PgConnection, account: AccountId) -> sqlx::Result<Result<(), String>> {
     let Some(now) = table::lock_account(tx, account).await? else {
@@ -94,6 +96,9 @@ pub(super) async fn may_decide(tx: &mut PgConnection, account: AccountId) -> sql
     };
     if now.disabled {
         return Ok(Err(format!("The account of {} is disabled.", now.name)));
+    }
+    if now.must_change_password {
+        return Ok(Err(format!("{} must choose a new password first.", now.name)));
     }
     if !now.roles.iter().any(|role| role == Role::Approver.name()) {
         return Ok(Err(format!("{} is not an approver.", now.name)));

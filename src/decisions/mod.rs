@@ -144,17 +144,27 @@ impl Decisions {
     pub async fn decide(&self, by: &Approver, ask: Ask) -> Result<DecisionId, DecideError> {
         let limit = room_for(&by.person().name);
         let words = Summary::parse(&ask.summary, limit, ask.verdict == Verdict::Rejected)?;
-        let decided = self.decide_with(by, &ask, &words).await;
+        let decided = self.decide_once(by, &ask, &words).await;
         if let Err(refused) = &decided {
             self.record_refusal(by.person(), &ask, refused).await;
         }
         decided
     }
 
-    async fn decide_with(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
-        if let Some(earlier) = self.find_by_key(by.person().account, ask).await? {
+    /// The same form leads to the same decision: looked up before anything is done, and again when somebody turns out to
+    /// have been quicker, who may be the same form's other click (D-03).
+    async fn decide_once(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
+        let account = by.person().account;
+        if let Some(earlier) = self.find_by_key(account, ask).await? {
             return Ok(earlier);
         }
+        match self.decide_anew(by, ask, words).await {
+            Err(held @ DecideError::AlreadyDeciding { .. }) => self.find_by_key(account, ask).await?.ok_or(held),
+            decided => decided,
+        }
+    }
+
+    async fn decide_anew(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
         self.refuse_if_held(ask).await?;
         let live = self.read_now(ask.approval).await?;
         self.refuse_if_changed(ask, &live).await?;
@@ -167,7 +177,7 @@ impl Decisions {
 
     /// Reads the approval at AWS now, so that nobody decides on what is not there any more.
     async fn read_now(&self, id: ApprovalId) -> Result<Approval, DecideError> {
-        self.0.reader.refresh(id).await.map_err(|error| match error {
+        Box::pin(self.0.reader.refresh(id)).await.map_err(|error| match error {
             RefreshError::NoSuchApproval => DecideError::NoSuchApproval,
             RefreshError::Unreadable(why) => DecideError::Unreadable(why),
             RefreshError::Database(error) => error.into(),
@@ -178,6 +188,8 @@ impl Decisions {
     async fn refuse_if_changed(&self, ask: &Ask, live: &Approval) -> Result<(), DecideError> {
         let standing = Standing::derive(live.at_aws, None);
         if !standing.is_open() {
+            // Rather than "it is approved": who here did it.
+            self.refuse_if_held(ask).await?;
             return Err(DecideError::NotOpen { now: Box::new(live.clone()), standing });
         }
         if live.fingerprint == ask.fingerprint {

@@ -38,7 +38,7 @@ impl Decisions {
         }
         let Some(decision) = self.claim(&decision, &approval).await? else { return Ok(()) };
         let answer = match self.0.reader.gateway(&approval.gate.source) {
-            Some(gateway) => gateway.submit(&submission(&decision, &approval)).await,
+            Some(gateway) => Box::pin(gateway.submit(&submission(&decision, &approval))).await,
             None => Answer::NotApplied {
                 why: NotApplied::NeverLeft,
                 code: "SourceNotConfigured".into(),
@@ -56,7 +56,7 @@ impl Decisions {
         {
             return Ok(true);
         }
-        match self.0.reader.fate(approval).await {
+        match Box::pin(self.0.reader.fate(approval)).await {
             Ok(Fate::Open) => {
                 let mut conn = self.0.pool.acquire().await?;
                 approvals::mark_seen_open(&mut conn, approval.id, now).await?;

@@ -59,7 +59,7 @@ impl Decisions {
 
     async fn read_back(&self, decision: &Decision, approval: &Approval) -> Result<(), Trouble> {
         let began = self.0.clock.now();
-        match self.0.reader.fate(approval).await {
+        match Box::pin(self.0.reader.fate(approval)).await {
             Ok(Fate::Open) => self.still_open(decision, approval, began).await,
             Ok(fate) => self.conclude_fate(decision, approval, fate).await,
             Err(why) => {
@@ -77,9 +77,12 @@ impl Decisions {
     ) -> Result<(), Trouble> {
         let sent_at = decision.sent_at.unwrap_or(decision.created_at);
         let not_applied = match decision.doubt.as_deref() {
-            Some("answered" | "too_late") => {
+            Some("answered") => {
                 decision.open_read_at.is_some_and(|first| read_at.duration_since(first) >= pace::BETWEEN_READS)
             }
+            // AWS contradicts itself. An earlier attempt may be what closed the token: then only the marker settles it,
+            // for as long as a read could possibly lag behind.
+            Some("too_late") if decision.attempt > 1 => read_at.duration_since(sent_at) >= pace::ASK_A_PERSON,
             _ => read_at.duration_since(sent_at) >= pace::QUARANTINE,
         };
         if !not_applied {

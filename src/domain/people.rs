@@ -102,7 +102,10 @@ pub struct Person {
     pub account: AccountId,
     pub email: String,
     pub name: String,
+    /// None at all while the password must be changed.
     pub roles: Roles,
+    /// They must choose a password of their own before anything else.
+    pub must_change_password: bool,
     pub session: SessionId,
     /// How they signed in: `password`, `setup`.
     pub method: String,
@@ -111,6 +114,15 @@ pub struct Person {
     pub address: IpAddr,
     /// The first 16 hexadecimal digits of the session secret's hash, for records.
     pub session_mark: String,
+}
+
+impl Person {
+    /// What somebody with these roles may do now. Who still uses a password that somebody else made may do nothing, so
+    /// that no page has to think of it.
+    #[must_use]
+    pub fn rights(roles: Roles, must_change_password: bool) -> Roles {
+        if must_change_password { Roles::default() } else { roles }
+    }
 }
 
 /// Proof that a person held the approver role when the request came in. Decisions are made by an `Approver` and nobody

@@ -4,7 +4,7 @@
 use std::sync::{MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -12,7 +12,9 @@ use super::{
     definition::{Commit, Mode, Texts, Verdict},
     engine::{Begin, Turn},
     shared::{Place, Shared},
-    world::{Answer, Status, Trigger, World},
+    state::{Answer, Trigger},
+    waiting::Which,
+    world::World,
 };
 
 /// An act and where it happens; the first world of the file when it does not say.
@@ -24,15 +26,6 @@ pub struct Order {
     pub region: Option<String>,
     #[serde(flatten)]
     pub act: Act,
-}
-
-/// Which approval is meant: the only (or oldest) one that waits and fits.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Which {
-    pub stage: Option<String>,
-    pub action: Option<String>,
-    pub execution: Option<String>,
 }
 
 /// What can be done to a world.
@@ -138,21 +131,6 @@ pub enum Act {
     ExpireCredentials,
 }
 
-/// An approval that waits.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct OpenApproval {
-    pub account: String,
-    pub region: String,
-    pub pipeline: String,
-    pub execution: String,
-    pub stage: String,
-    pub action: String,
-    pub action_execution: String,
-    /// What PutApprovalResult must name, in every mode.
-    pub token: String,
-    pub opened: Timestamp,
-}
-
 impl Shared {
     /// Performs an act, after everything that was due before it.
     ///
@@ -187,30 +165,6 @@ impl Shared {
         world.advance_to(now);
         Ok(json!({}))
     }
-
-    /// The approvals that wait, oldest first, in one world.
-    pub fn open_approvals(&self, place: &Place) -> Vec<OpenApproval> {
-        let world = self.world(place);
-        let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-        world.advance_to(self.clock.now());
-        let pipelines = world.list_pipelines(None);
-        let waiting = pipelines.iter().flat_map(|pipeline| {
-            pipeline.waiting().map(|(_, run)| OpenApproval {
-                account: place.0.clone(),
-                region: place.1.clone(),
-                pipeline: pipeline.definition.name.clone(),
-                execution: pipeline.executions[run.execution].id.clone(),
-                stage: run.stage.clone(),
-                action: run.spec.name.clone(),
-                action_execution: run.id.clone(),
-                token: run.token.clone().unwrap_or_default(),
-                opened: run.started,
-            })
-        });
-        let mut waiting: Vec<_> = waiting.collect();
-        waiting.sort_by_key(|approval| approval.opened);
-        waiting
-    }
 }
 
 fn no_pipeline(name: &str) -> String {
@@ -236,15 +190,21 @@ fn act_on_pipeline(world: &mut World, act: Act, now: Timestamp) -> Result<Value,
             Ok(json!({}))
         }
         Act::Decide { which, verdict, summary, by, .. } => {
-            let run = find_approval(&turn, &which)?;
+            let run = which.find(&turn)?;
             turn.decide(run, Answer { verdict, summary: &summary, by: &by });
             Ok(json!({ "action_execution": turn.pipeline.runs[run].id }))
         }
         Act::Expire { which, .. } => {
-            let run = find_approval(&turn, &which)?;
+            let run = which.find(&turn)?;
             turn.expire(run);
             Ok(json!({ "action_execution": turn.pipeline.runs[run].id }))
         }
+        other => steer(&mut turn, other),
+    }
+}
+
+fn steer(turn: &mut Turn<'_>, act: Act) -> Result<Value, String> {
+    match act {
         Act::Stop { execution, abandon, reason, .. } => {
             turn.stop(&execution, abandon, reason)
                 .map_err(|refusal| format!("cannot stop `{execution}`: {refusal:?}"))?;
@@ -256,12 +216,12 @@ fn act_on_pipeline(world: &mut World, act: Act, now: Timestamp) -> Result<Value,
             Ok(json!({}))
         }
         Act::RollBack { stage, target, .. } => {
-            let target = find_execution(&turn, &target)?;
+            let target = find_execution(turn, &target)?;
             let index = turn.roll_back(&stage, target, "ManualRollback", "arn:aws:iam::111122223333:user/console");
             let index = index.ok_or_else(|| format!("there is no stage `{stage}`"))?;
             Ok(json!({ "execution": turn.pipeline.executions[index].id }))
         }
-        other => change_definition(&mut turn, other),
+        other => change_definition(turn, other),
     }
 }
 
@@ -298,7 +258,7 @@ fn change_definition(turn: &mut Turn<'_>, act: Act) -> Result<Value, String> {
 fn begin(turn: &mut Turn<'_>, commit: Option<Commit>, variables: Texts, by: Option<String>) -> Result<usize, String> {
     let trigger = match by {
         Some(by) => Trigger { kind: "StartPipelineExecution", detail: by },
-        None => Trigger { kind: "WebhookV2", detail: "arn:aws:codestar-connections:::connection/demo".to_owned() },
+        None => turn.source_trigger(),
     };
     let begin = Begin { trigger, commit, variables };
     turn.begin(begin).ok_or_else(|| "as many executions run as AWS allows (50)".to_owned())
@@ -306,19 +266,6 @@ fn begin(turn: &mut Turn<'_>, commit: Option<Commit>, variables: Texts, by: Opti
 
 fn find_execution(turn: &Turn<'_>, id: &str) -> Result<usize, String> {
     turn.pipeline.find_execution(id).ok_or_else(|| format!("there is no execution `{id}`"))
-}
-
-fn find_approval(turn: &Turn<'_>, which: &Which) -> Result<usize, String> {
-    let fits = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-    let mut waiting = turn.pipeline.runs.iter().enumerate().filter(|(_, run)| {
-        run.status == Status::InProgress
-            && run.spec.waits_for_people()
-            && fits(&which.stage, &run.stage)
-            && fits(&which.action, &run.spec.name)
-            && fits(&which.execution, &turn.pipeline.executions[run.execution].id)
-    });
-    let found = waiting.next().map(|(number, _)| number);
-    found.ok_or_else(|| format!("no such approval waits in `{}`", turn.pipeline.definition.name))
 }
 
 impl Act {

@@ -8,14 +8,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     StartError,
-    acts::{Act, OpenApproval, Order, Which},
+    acts::{Act, Order},
     bind,
+    changes::Change,
     config::Rate,
     control,
     definition::{Commit, Texts, Verdict},
     faults::{Fault, FaultKind},
     journal::{Calls, Effect, Receipt},
     shared::{Place, Shared},
+    waiting::OpenApproval,
 };
 
 /// A running simulator. Cheap to clone; it stops when the last clone is dropped.
@@ -124,6 +126,7 @@ impl SimulatorHandle {
     /// Ends all faults and lets go what they hold.
     pub fn clear_faults(&self) {
         self.shared.faults.clear().into_iter().for_each(|id| self.shared.holds.release(id));
+        self.shared.holds.release_all();
     }
 
     /// Ends a fault and lets go what it holds.
@@ -146,6 +149,12 @@ impl SimulatorHandle {
     #[must_use]
     pub fn open_approvals(&self) -> Vec<OpenApproval> {
         self.shared.places().iter().flat_map(|place| self.shared.open_approvals(place)).collect()
+    }
+
+    /// The source change with this commit id, wherever it ran last.
+    #[must_use]
+    pub fn find_change(&self, commit: &str) -> Option<Change> {
+        self.shared.find_change(commit)
     }
 
     /// Performs an order as the control listener takes it.
@@ -263,16 +272,5 @@ impl WorldHandle {
     /// Limits the calls per second; `None` lifts the limit.
     pub fn limit_calls(&self, rate: Option<Rate>) {
         self.sim.shared.set_rate(&self.place, rate);
-    }
-}
-
-impl OpenApproval {
-    fn name(&self) -> (String, Which) {
-        let which = Which {
-            stage: Some(self.stage.clone()),
-            action: Some(self.action.clone()),
-            execution: Some(self.execution.clone()),
-        };
-        (self.pipeline.clone(), which)
     }
 }

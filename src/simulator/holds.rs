@@ -1,7 +1,7 @@
 //! Calls that wait on order: until released, or until the simulator's clock has come so far. Waits for events only.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -21,8 +21,8 @@ pub struct Holds {
 #[derive(Debug, Default)]
 struct State {
     held: BTreeMap<u64, usize>,
-    /// How often each fault's calls were let go.
-    releases: BTreeMap<u64, u64>,
+    /// Faults that hold nobody any more, also not a call that is only on its way to being held.
+    released: BTreeSet<u64>,
 }
 
 impl Holds {
@@ -33,14 +33,10 @@ impl Holds {
     /// Waits until `until`, or until [`Holds::release`] is called for `fault`.
     pub async fn hold(&self, fault: u64, until: Option<Timestamp>) {
         let mut changes = self.changed.subscribe();
-        let released_before = self.with(|state| {
-            *state.held.entry(fault).or_default() += 1;
-            state.releases.get(&fault).copied()
-        });
+        self.with(|state| *state.held.entry(fault).or_default() += 1);
         self.wake();
         let over = || {
-            let released = self.with(|state| state.releases.get(&fault).copied() != released_before);
-            released || until.is_some_and(|until| until <= self.clock.now())
+            self.with(|state| state.released.contains(&fault)) || until.is_some_and(|until| until <= self.clock.now())
         };
         while !over() {
             if changes.changed().await.is_err() {
@@ -57,7 +53,13 @@ impl Holds {
 
     /// Lets go every call that `fault` holds.
     pub fn release(&self, fault: u64) {
-        self.with(|state| *state.releases.entry(fault).or_default() += 1);
+        self.with(|state| state.released.insert(fault));
+        self.wake();
+    }
+
+    /// Lets go every call that is held, also by faults that have run out.
+    pub fn release_all(&self) {
+        self.with(|state| state.released.extend(state.held.keys().copied()));
         self.wake();
     }
 

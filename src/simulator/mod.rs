@@ -11,18 +11,21 @@
 //! ```text
 //! server     connections, resets          config      the world file (format documented there)
 //! service    one call, start to end       definition  what a pipeline is
-//! auth, sts  who asks                     world       state; engine: the rules it moves by
+//! auth, sts  who asks                     world, state   what is; engine: the rules it moves by
 //! constraints, pattern   the model        operations  the API
 //! faults, holds, spoil   breaking         journal     what was seen
 //! wire       bytes                        acts, control   what people do meanwhile; the control listener
+//! diary      to be continued by a later process
 //! ```
 
 mod acts;
 mod auth;
+mod changes;
 pub mod config;
 mod constraints;
 mod control;
 mod definition;
+mod diary;
 mod engine;
 mod faults;
 mod handle;
@@ -34,17 +37,22 @@ mod server;
 mod service;
 mod shared;
 mod spoil;
+mod state;
 mod sts;
 mod variables;
+mod waiting;
 mod wire;
 mod world;
 
-pub use acts::{Act, OpenApproval, Order, Which};
-pub use config::{DEFAULT_ACCOUNT, WorldFile, WorldFileError};
+pub use acts::{Act, Order};
+pub use changes::Change;
+pub use config::{DEFAULT_ACCOUNT, WorldConfig, WorldFile, WorldFileError};
 pub use definition::{Commit, Mode, Verdict};
+pub use diary::{Diary, DiaryError};
 pub use faults::{ErrorBody, Fault, FaultKind, Moment};
 pub use handle::{SimulatorHandle, WorldHandle};
 pub use journal::{Call, Calls, Effect, Receipt};
+pub use waiting::{OpenApproval, Which};
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -75,7 +83,24 @@ impl Simulator {
     /// # Errors
     /// When the world file is wrong or the address is taken.
     pub async fn start(world: WorldFile, clock: Clock, listen: SocketAddr) -> Result<SimulatorHandle, StartError> {
-        let shared = Arc::new(shared::Shared::new(world, clock)?);
+        Self::run(shared::Shared::new(world, clock, None)?, listen).await
+    }
+
+    /// As [`Simulator::start`], continuing the history that `diary` tells and writing it on.
+    ///
+    /// # Errors
+    /// When the world file is wrong or the address is taken.
+    pub async fn resume(
+        world: WorldFile,
+        clock: Clock,
+        listen: SocketAddr,
+        diary: Diary,
+    ) -> Result<SimulatorHandle, StartError> {
+        Self::run(shared::Shared::new(world, clock, Some(diary))?, listen).await
+    }
+
+    async fn run(shared: shared::Shared, listen: SocketAddr) -> Result<SimulatorHandle, StartError> {
+        let shared = Arc::new(shared);
         let (listener, address) = bind(listen).await?;
         let stop = CancellationToken::new();
         tokio::spawn(server::accept(listener, Arc::clone(&shared), stop.clone()));

@@ -25,9 +25,7 @@ pub async fn answer(shared: Arc<Shared>, parts: Parts, body: Bytes) -> Outcome {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let caller = shared.credentials.identify(&parts, &body, shared.clock.now());
     if header("x-amz-target").is_empty() && header("content-type").starts_with("application/x-www-form-urlencoded") {
-        let (operation, reply) = sts::answer(&shared.credentials, caller, &body, shared.clock.now());
-        shared.journal.received(&operation);
-        return Outcome::Answer(reply);
+        return sts::serve(&shared, caller, &body).await;
     }
     let operation = header("x-amz-target").strip_prefix(TARGET_PREFIX).unwrap_or_default().to_owned();
     shared.journal.received(if constraints::is_operation(&operation) { &operation } else { "(unknown)" });
@@ -122,7 +120,8 @@ impl Job {
     async fn reach(&self, moment: Moment) {
         for (id, kind) in &self.plan.hits {
             match kind {
-                FaultKind::Signal { at, pid } if *at == moment => {
+                // Zero and below would mean whole groups of processes.
+                FaultKind::Signal { at, pid } if *at == moment && *pid > 1 => {
                     let pid = nix::unistd::Pid::from_raw(*pid);
                     // A process that is already gone needs no signal.
                     let _gone = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
@@ -182,6 +181,7 @@ impl Job {
             default_page: self.shared.file.default_page.unwrap_or(100),
         };
         let (answer, applied) = operations::perform(&self.operation, &request)?;
+        self.shared.keep(&self.operation, &request, &self.place);
         if let (Some(Applied { execution, action_execution }), Some(number)) = (applied, self.receipt) {
             self.shared.journal.applied(number, now, execution, action_execution);
         }

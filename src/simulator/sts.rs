@@ -7,20 +7,47 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     auth::{Caller, Credentials},
-    wire::{ApiError, Reply},
+    faults::{FaultKind, Target},
+    shared::Shared,
+    wire::{ApiError, Outcome, Reply},
 };
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// Answers a request in STS's protocol. Returns the operation it asked for, for the call log.
-pub fn answer(
-    credentials: &Credentials,
-    caller: Result<Caller, ApiError>,
-    body: &[u8],
-    now: Timestamp,
-) -> (String, Reply) {
+/// Answers a request in STS's protocol. Of the faults it knows those that matter to who assumes a role: delays,
+/// refusals, errors, resets.
+pub async fn serve(shared: &Shared, caller: Result<Caller, ApiError>, body: &[u8]) -> Outcome {
+    let operation = operation(body);
+    shared.journal.received(&operation);
+    let place = caller.as_ref().map(|caller| (caller.account.clone(), caller.region.clone())).unwrap_or_default();
+    let target = Target { operation: &operation, pipeline: "", account: &place.0, region: &place.1 };
+    let mut caller = caller;
+    for (_, kind) in shared.faults.plan(target).hits {
+        let refusal = match kind {
+            FaultKind::Delay { ms } => {
+                tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+                continue;
+            }
+            FaultKind::Reset { .. } => return Outcome::Reset,
+            FaultKind::Throttle => ApiError::new("Throttling", "Rate exceeded"),
+            FaultKind::Expired => ApiError::new("ExpiredTokenException", "The security token is expired"),
+            FaultKind::Denied => ApiError { status: 403, ..ApiError::new("AccessDenied", "Access denied") },
+            FaultKind::Error { status, code, message, .. } => ApiError { code, message, status },
+            _ => continue,
+        };
+        caller = Err(refusal);
+    }
+    Outcome::Answer(answer(&shared.credentials, caller, body, shared.clock.now()))
+}
+
+fn operation(body: &[u8]) -> String {
+    let found = url::form_urlencoded::parse(body).find(|(key, _)| key == "Action");
+    found.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+fn answer(credentials: &Credentials, caller: Result<Caller, ApiError>, body: &[u8], now: Timestamp) -> Reply {
     let form: BTreeMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
-    let action = form.get("Action").cloned().unwrap_or_default();
+    let action = operation(body);
     let done = caller.and_then(|caller| match &*action {
         "GetCallerIdentity" => Ok(identity(&caller)),
         "AssumeRole" => assume(credentials, &caller, &form, now),
@@ -35,7 +62,7 @@ pub fn answer(
     let request =
         if status == 200 { format!("<ResponseMetadata>{request}</ResponseMetadata>") } else { request.into() };
     let xml = format!("<{element} xmlns=\"{NAMESPACE}\">{inner}{request}</{element}>");
-    (action, Reply::bytes(status, "text/xml", xml))
+    Reply::bytes(status, "text/xml", xml)
 }
 
 fn failure(error: &ApiError) -> String {

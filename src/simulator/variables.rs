@@ -1,6 +1,6 @@
 //! Resolves `#{namespace.key}` in action configurations, as CodePipeline does when an action starts.
 
-use super::{definition::Texts, world::Execution};
+use super::{definition::Texts, state::Execution};
 
 /// `text` with every reference replaced.
 ///

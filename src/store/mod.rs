@@ -2,10 +2,16 @@
 //! transaction, reads a clock, or decides anything; rows become domain values by `TryFrom`, and an impossible row is a
 //! loud [`Inconsistent`], never a default.
 
+pub mod accounts;
 pub mod approvals;
+pub mod clock;
 pub mod decisions;
 pub mod pipelines;
+pub mod queue;
+pub mod records;
+pub mod sessions;
 pub mod sources;
+pub mod throttle;
 
 /// A row that the program could not have written. Names the table and the row.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,10 @@
-//! The database module against real servers: the private Postgres and its guard, migrations, roles, safety.
+//! The database module against real servers: the private Postgres and its guard, migrations, roles, safety, pools.
 
 mod migrations;
+mod pools;
+mod private;
+mod roles;
+mod safety;
+mod serving;
 #[path = "../support/mod.rs"]
 mod support;

@@ -88,8 +88,7 @@ async fn f07_a_request_lost_before_the_effect_waits_out_the_quarantine_and_is_se
         stage.pass(secs(10)).await;
         assert_eq!(stage.sim.receipts().len(), 1, "still within the quarantine");
     }
-    stage.pass(secs(70)).await;
-    stage.settle_all().await;
+    stage.settle_for(secs(75)).await;
 
     assert_eq!(stage.answer(decision).await.state, State::Accepted);
     assert_eq!(stage.sim.receipts().len(), 2);
@@ -279,6 +278,7 @@ async fn f17_too_late_after_an_unsure_send_is_ours_if_the_marker_is() {
     let stage = Stage::start().await;
     let approval = stage.waiting("shop").await;
     let ana = stage.approver("Ana").await;
+    stage.pass(secs(120)).await;
     stage.sim.add_fault(Fault::on(PUT, FaultKind::Reset { applied: true }).times(1));
     let decision = stage.decide(&ana, &approval, Verdict::Approved, "ok").await;
     assert_eq!(stage.answer(decision).await.state, State::Unsure);

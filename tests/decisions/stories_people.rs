@@ -1,5 +1,6 @@
 //! What people do between the page and the send (fault matrix rows F-21 to F-26; F-24 is a story of the portal's).
 
+use countersign::approvals::Approval;
 use countersign::decisions::DecideError;
 use countersign::domain::approval::Standing;
 use countersign::domain::decision::{State, Verdict};
@@ -11,17 +12,21 @@ use crate::stage::Stage;
 #[tokio::test]
 async fn f21_a_changed_comment_is_refused_and_the_difference_shown() {
     let stage = Stage::start().await;
+    // The page was made while the role could not read resolved comments; by the time of the post, it can.
+    stage.world.deny("ListActionExecutions", None);
     let seen = stage.waiting("shop").await;
+    let comment = |approval: &Approval| approval.shown.comment.clone().unwrap().text;
+    assert_eq!(comment(&seen), "Ship shop: #{SourceVariables.CommitMessage}");
     let ana = stage.approver("Ana").await;
-    stage.change_what_is_shown(&seen, "Ship it, and drop the old tables");
+    stage.sim.clear_faults();
 
     let refused = stage.try_decide(&ana, &seen, Verdict::Approved, "ok").await.unwrap_err();
 
-    let DecideError::Changed { differences, .. } = refused else { panic!("{refused:?}") };
-    assert_eq!(differences.len(), 1);
-    assert_eq!(differences[0].what, "Comment");
-    assert_eq!(differences[0].is, "Ship it, and drop the old tables");
-    assert!(differences[0].was.starts_with("Ship"), "{}", differences[0].was);
+    let DecideError::Changed { differences, now } = refused else { panic!("{refused:?}") };
+    let changed = differences.iter().find(|it| it.what == "Comment").expect("the comment is named");
+    assert_eq!(changed.was, comment(&seen));
+    assert_eq!(changed.is, comment(&now));
+    assert_ne!(changed.was, changed.is);
     assert!(stage.sim.receipts().is_empty());
     assert_eq!(stage.count("decision.intended").await, 0);
     assert_eq!(stage.last_payload("decision.attempt_refused").await["outcome"], "changed");
@@ -50,7 +55,9 @@ async fn f22_of_two_opposite_verdicts_at_once_one_counts_and_the_other_learns_wh
         match loser {
             DecideError::AlreadyDeciding { by, .. } => assert_eq!(by, first),
             // The winner's answer was quicker than the loser's read.
-            DecideError::NotOpen { standing, .. } => assert!(matches!(standing, Standing::Approved | Standing::Rejected)),
+            DecideError::NotOpen { standing, .. } => {
+                assert!(matches!(standing, Standing::Approved | Standing::Rejected))
+            }
             refused => panic!("{refused:?}"),
         }
         assert_eq!(stage.answer_anywhere(&other, winner).await.state, State::Accepted);
@@ -68,7 +75,8 @@ async fn f23_the_same_form_counts_once_however_often_it_arrives() {
     let ana = stage.approver("Ana").await;
     let form = stage.form(&approval, Verdict::Approved, "ok");
 
-    let (first, second) = tokio::join!(stage.decisions.decide(&ana, form.clone()), stage.decisions.decide(&ana, form.clone()));
+    let (first, second) =
+        tokio::join!(stage.decisions.decide(&ana, form.clone()), stage.decisions.decide(&ana, form.clone()));
     let decision = first.unwrap();
     assert_eq!(decision, second.unwrap());
     assert_eq!(stage.answer(decision).await.state, State::Accepted);

@@ -1,10 +1,11 @@
 //! Every modelled error of every operation, as the AWS CLI reports it, and the forms errors take on the wire.
 
+use aws_sdk_codepipeline::Client;
 use countersign::simulator::{Fault, FaultKind};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::harness::{Cli, Stage, gates, refusal, start};
+use crate::harness::{Cli, Stage, code, gates, refusal, start};
 
 const NO_ID: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -138,6 +139,44 @@ async fn every_modelled_error_reaches_the_aws_cli_by_its_name() {
     stream::iter(runs).buffer_unordered(4).collect::<Vec<()>>().await;
     let before = scene.stage.sim.effects().len();
     assert_eq!(before, 3, "only the three answers that set the scene took effect");
+}
+
+/// The code the SDK gives for `command` with exactly the body `input`.
+async fn code_by_sdk(sdk: &Client, command: &str, input: &Value) -> String {
+    let body = input.to_string();
+    macro_rules! send {
+        ($call:ident) => {{
+            let call = sdk.$call().customize().mutate_request(move |request| {
+                request.headers_mut().insert("content-length", body.len().to_string());
+                *request.body_mut() = body.clone().into();
+            });
+            code(call.send().await)
+        }};
+    }
+    match command {
+        "list-pipelines" => send!(list_pipelines),
+        "get-pipeline" => send!(get_pipeline),
+        "get-pipeline-state" => send!(get_pipeline_state),
+        "get-pipeline-execution" => send!(get_pipeline_execution),
+        "list-pipeline-executions" => send!(list_pipeline_executions),
+        "list-action-executions" => send!(list_action_executions),
+        "put-approval-result" => send!(put_approval_result),
+        "start-pipeline-execution" => send!(start_pipeline_execution),
+        "stop-pipeline-execution" => send!(stop_pipeline_execution),
+        "retry-stage-execution" => send!(retry_stage_execution),
+        "enable-stage-transition" => send!(enable_stage_transition),
+        "disable-stage-transition" => send!(disable_stage_transition),
+        "rollback-stage" => send!(rollback_stage),
+        other => panic!("{other} is not in the table"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_modelled_error_reaches_the_rust_sdk_by_its_name() {
+    let scene = scene().await;
+    for (command, input, expected) in table(&scene) {
+        assert_eq!(code_by_sdk(&scene.stage.sdk, command, &input).await, expected, "{command} {input}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -247,6 +247,18 @@ async fn a_blocked_call_shows_each_moment_of_its_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clearing_the_faults_lets_go_a_call_whose_fault_has_run_out() {
+    let stage = gates().await;
+    let fault = stage.sim.add_fault(Fault::on(STATE, FaultKind::Block { at: Moment::Received }).times(1));
+    let sdk = stage.sdk.clone();
+    let call = tokio::spawn(async move { sdk.get_pipeline_state().name("shop").send().await.is_ok() });
+    stage.sim.until_held(fault).await;
+    assert!(stage.sim.faults().is_empty());
+    stage.sim.clear_faults();
+    assert!(call.await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_kills_the_process_that_is_named() {
     let stage = gates().await;
     let mut child = tokio::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();

@@ -2,7 +2,7 @@
 
 use aws_sdk_codepipeline::config::Credentials;
 use aws_sdk_sts::config::{BehaviorVersion, Region, retry::RetryConfig};
-use countersign::simulator::SimulatorHandle;
+use countersign::simulator::{Fault, FaultKind, SimulatorHandle};
 use serde_json::json;
 
 use crate::harness::{Cli, PORTAL, REGION, client, client_with, code, gates, put_with, start};
@@ -55,6 +55,21 @@ async fn a_role_is_refused_without_the_agreed_external_id() {
     }
     let call = sts(&stage.sim).assume_role().role_arn(ROLE).role_session_name("a b").external_id("only-us");
     assert_eq!(crate::harness::code(call.send().await), "ValidationError");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assuming_a_role_can_be_denied_throttled_and_cut_off() {
+    let stage = gates().await;
+    let call = || sts(&stage.sim).assume_role().role_arn(ROLE).role_session_name("ana").external_id("only-us").send();
+    let hit = |kind| stage.sim.add_fault(Fault::on("AssumeRole", kind).times(1));
+    hit(FaultKind::Denied);
+    assert_eq!(code(call().await), "AccessDenied");
+    hit(FaultKind::Throttle);
+    assert_eq!(code(call().await), "Throttling");
+    hit(FaultKind::Reset { applied: false });
+    assert!(call().await.unwrap_err().raw_response().is_none());
+    call().await.unwrap();
+    assert_eq!(stage.sim.count("AssumeRole"), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -129,6 +129,11 @@ fn mistakes_in_a_world_file_are_named() {
         (pipeline(""), "pipeline `p` needs at least two stages"),
         (pipeline(&two.replace("KIND", "{ name = \"A\", kind = \"magic\" }")), "unknown kind `magic`"),
         (pipeline(&two.replace("KIND", "{ name = \"A\", kind = \"source\" }")), "sources belong in the first stage"),
+        (pipeline(&two.replace("KIND", "{ name = \"A b\" }")), "has the name `A b`: names are"),
+        (
+            pipeline(&two.replace("KIND", &format!("{{ name = \"A\", comment = \"{}\" }}", "x".repeat(1001)))),
+            "over 1000 characters",
+        ),
         (pipeline("every = \"soon\""), "`soon` is no duration; write 90s, 10m"),
         (
             pipeline(&format!(

@@ -31,7 +31,6 @@ async fn superseded_newer_runs_replace_each_other_but_never_the_waiting_approval
     assert_eq!(gate["inboundExecution"]["pipelineExecutionId"], *third);
     assert_eq!(ids(&gate["inboundExecutions"]), [&*third]);
     assert_eq!(gate["latestExecution"]["pipelineExecutionId"], *approval.execution);
-    // Facts 0.5: beside the waiting approval, the deployment still shows an older run, or nothing.
     stage.put(&approval, "Approved", "go").await.unwrap();
     assert_eq!(stage.world.open_approvals(), []);
     stage.step(20);

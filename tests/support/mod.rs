@@ -2,3 +2,4 @@
 #![allow(dead_code, reason = "every test program compiles all of this and uses a part")]
 
 pub mod postgres;
+pub mod proxy;

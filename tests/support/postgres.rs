@@ -58,6 +58,13 @@ impl TestDatabase {
         self.server.superuser_options(&self.name)
     }
 
+    /// The address of a login, as an operator would write it.
+    pub fn url(&self, user: &str) -> String {
+        let name = &self.name;
+        let url = self.server.url(Role::App);
+        url.replacen("/countersign?", &format!("/{name}?"), 1).replacen(Role::App.name(), user, 1)
+    }
+
     /// One connection with the rights of `role` and none of the serving limits.
     pub async fn connect(&self, role: Role) -> PgConnection {
         self.options(role).connect().await.unwrap()

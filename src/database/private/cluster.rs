@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::{GuardArgs, Report};
+use super::place::PORT;
 use super::{SUPERUSER, explain};
 
 pub(super) fn path(root: &Path) -> PathBuf {
@@ -123,23 +124,24 @@ pub(super) fn is_alive(cluster: &Path, postmaster: &Postmaster) -> bool {
     if postmaster.pid <= 1 || kill(pid, None).is_err() {
         return false;
     }
-    // A server's working directory is its cluster.
+    // A server's working directory is its cluster. One that is dead but not yet buried has none.
     match fs::read_link(format!("/proc/{pid}/cwd")) {
         Ok(directory) => fs::canonicalize(cluster).is_ok_and(|cluster| cluster == directory),
+        Err(_) if Path::new("/proc/self/cwd").exists() => false,
         Err(_) => std::process::Command::new("ps")
-            .args(["-o", "comm=", "-p", &pid.to_string()])
+            .args(["-o", "stat=,comm=", "-p", &pid.to_string()])
             .output()
-            .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("postgres")),
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .is_ok_and(|said| said.contains("postgres") && !said.trim_start().starts_with('Z')),
     }
 }
 
 /// Stops a server that lost its guard, and clears away what a crash left.
-pub(super) async fn stop_leftover(cluster: &Path) -> Result<(), String> {
+pub(super) async fn stop_leftover(args: &GuardArgs) -> Result<(), String> {
+    let cluster = &path(&args.root);
     let Some(leftover) = find_postmaster(cluster) else { return Ok(()) };
     if !is_alive(cluster, &leftover) {
-        // Postgres would refuse to start if another process of this user has taken over the number.
-        fs::remove_file(cluster.join("postmaster.pid")).ok();
-        return Ok(());
+        return disown(args, cluster);
     }
     Report::Step(format!("Stopping a database server that lost its portal (process {})", leftover.pid)).tell();
     kill(Pid::from_raw(leftover.pid), Signal::SIGINT).ok();
@@ -151,6 +153,19 @@ pub(super) async fn stop_leftover(cluster: &Path) -> Result<(), String> {
         }
     }
     Err(format!("A database server (process {}) still runs in {}. Stop it first.", leftover.pid, cluster.display()))
+}
+
+/// Postgres refuses to start while the number in `postmaster.pid` belongs to any process of its user. The number is
+/// replaced by the guard's own, which a server started by the guard takes for stale. The file itself stays: by its other
+/// lines Postgres notices processes of the crashed server that still write.
+fn disown(args: &GuardArgs, cluster: &Path) -> Result<(), String> {
+    let file = cluster.join("postmaster.pid");
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
+    let rewritten = fs::write(&file, format!("{}\n{rest}", std::process::id()));
+    rewritten.map_err(|error| format!("{} {}", file.display(), explain(&error)))?;
+    fs::remove_file(args.socket.join(format!(".s.PGSQL.{PORT}.lock"))).ok();
+    Ok(())
 }
 
 #[cfg(test)]

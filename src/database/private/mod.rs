@@ -222,7 +222,7 @@ impl PrivatePostgres {
     /// The address of `role`'s login, for `psql` and other programs.
     #[must_use]
     pub fn url(&self, role: Role) -> String {
-        self.options(role).to_url_lossy().to_string()
+        socket_url(&self.socket, role.name(), DATABASE)
     }
 
     /// The one line an operator sees at start.
@@ -268,6 +268,17 @@ impl PrivatePostgres {
         roles::create(&mut conn).await?;
         conn.close().await
     }
+}
+
+/// An address that `psql` understands too.
+fn socket_url(socket: &Path, user: &str, database: &str) -> String {
+    let start = format!("postgres:///{database}?");
+    let queries_begin = start.len();
+    let mut url = url::form_urlencoded::Serializer::for_suffix(start, queries_begin);
+    url.append_pair("host", &socket.to_string_lossy());
+    url.append_pair("port", &PORT.to_string());
+    url.append_pair("user", user);
+    url.finish()
 }
 
 async fn database_exists(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {

@@ -38,17 +38,19 @@ pub(super) async fn run(args: &GuardArgs, ended: &CancellationToken) -> Result<(
     if !cluster::ensure(args, ended).await? {
         return Ok(());
     }
-    let cluster = cluster::path(&args.root);
     let mut restarts = 0;
     loop {
-        cluster::stop_leftover(&cluster).await?;
+        cluster::stop_leftover(args).await?;
         let log_start = prepare_log(&args.root);
         let mut child = spawn(args)?;
         let why = match watch(args, &mut child, ended).await {
             End::Stopped => return Ok(()),
             End::Died => "The private Postgres ended unexpectedly".to_owned(),
             End::NeverReady(_) if ended.is_cancelled() => return Ok(()),
-            // A first start that fails has a reason that trying again does not change.
+            End::NeverReady(_) if read_log(&args.root, log_start).contains("pre-existing shared memory block") => {
+                "Processes of a crashed server have not ended yet".to_owned()
+            }
+            // Any other first start that fails has a reason that trying again does not change.
             End::NeverReady(status) if restarts == 0 => return Err(explain_log(&args.root, log_start, &status)),
             End::NeverReady(_) => "The private Postgres did not come up".to_owned(),
         };
@@ -142,17 +144,21 @@ async fn stop(child: &mut Child, temporary: bool) {
     }
 }
 
+/// What the server logged since `start`.
+fn read_log(root: &Path, start: usize) -> String {
+    let bytes = fs::read(root.join("server.log")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[start.min(bytes.len())..]).into_owned()
+}
+
 /// The reason a server did not start, from the lines of its log since `start`.
 fn explain_log(root: &Path, start: usize, status: &str) -> String {
-    let log = root.join("server.log");
-    let text = fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes[start.min(bytes.len())..]).into_owned());
-    let text = text.unwrap_or_default();
+    let text = read_log(root, start);
     if text.contains("No space left on device") {
         return format!("{} {}", root.display(), explain(&std::io::ErrorKind::StorageFull.into()));
     }
     let fatal = text.lines().rev().find_map(|line| line.split_once("PANIC:").or_else(|| line.split_once("FATAL:")));
     let why = fatal.map_or(status, |(_, why)| why.trim());
-    format!("The private Postgres did not start: {why}. Its log is {}.", log.display())
+    format!("The private Postgres did not start: {why}. Its log is {}.", root.join("server.log").display())
 }
 
 #[cfg(test)]

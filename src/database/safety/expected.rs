@@ -43,10 +43,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// The body of `audit.<name>` as the newest migration that defines it has it. Bodies are quoted by `$<name>$`.
 pub(super) fn find_body(name: &str) -> Option<&'static str> {
-    let (opening, quote) = (format!("function audit.{name}("), format!("${name}$"));
-    let migrations = || MIGRATOR.iter().map(|migration| migration.sql.as_str());
-    let newest = migrations().filter(|sql| sql.contains(&opening)).last()?;
-    let definition = &newest[newest.rfind(&opening)?..];
+    let quote = format!("${name}$");
+    let created = ["create", "create or replace"].map(|verb| format!("{verb} function audit.{name}("));
+    let find = |sql: &'static str| created.iter().filter_map(|opening| sql.rfind(opening)).max().map(|at| &sql[at..]);
+    let definition = MIGRATOR.iter().filter_map(|migration| find(migration.sql.as_str())).last()?;
     definition.split(quote.as_str()).nth(1)
 }
 

@@ -48,6 +48,7 @@ fn one_of(generate: &Generate, n: usize) -> PipelineConfig {
 /// # Errors
 /// Names the pipeline and what AWS would refuse.
 pub fn definition_of(config: &PipelineConfig, account: &str, version: i64) -> Result<Definition, WorldFileError> {
+    check_name(config, &config.name)?;
     let stages = stages_of(config, &config.stages)?;
     let pipeline_type = config.pipeline_type.clone().unwrap_or_else(|| "V2".to_owned());
     if pipeline_type == "V1" && config.mode != Mode::Superseded {
@@ -62,6 +63,15 @@ pub fn definition_of(config: &PipelineConfig, account: &str, version: i64) -> Re
         variables: config.variables.clone(),
         stages,
     })
+}
+
+/// What the API could not name must not exist.
+fn check_name(config: &PipelineConfig, name: &str) -> Result<(), WorldFileError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || ".@-_".contains(c);
+    if (1..=100).contains(&name.len()) && name.chars().all(legal) {
+        return Ok(());
+    }
+    Err(wrong(config, format!("has the name `{name}`: names are 1 to 100 letters, digits, `.`, `@`, `-`, `_`")))
 }
 
 fn wrong(config: &PipelineConfig, problem: impl Into<String>) -> WorldFileError {
@@ -80,6 +90,7 @@ pub fn stages_of(config: &PipelineConfig, stages: &[StageConfig]) -> Result<Vec<
         .iter()
         .enumerate()
         .map(|(position, stage)| {
+            check_name(config, &stage.name)?;
             let actions = stage.actions.iter().map(|action| action_of(config, action).map(Arc::new));
             let actions = actions.collect::<Result<Vec<_>, _>>()?;
             if let Some(action) = actions.iter().find(|action| action.is_source() != (position == 0)) {
@@ -92,9 +103,9 @@ pub fn stages_of(config: &PipelineConfig, stages: &[StageConfig]) -> Result<Vec<
         .collect()
 }
 
-fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpec, WorldFileError> {
-    let kind = action.kind.as_deref().unwrap_or("build");
-    let (category, owner, provider) = match kind {
+/// Category, owner and provider of a kind of action.
+fn type_of(kind: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    Some(match kind {
         "source" => ("Source", "AWS", "CodeStarSourceConnection"),
         "codecommit" => ("Source", "AWS", "CodeCommit"),
         "s3" => ("Source", "AWS", "S3"),
@@ -104,16 +115,31 @@ fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpe
         "invoke" => ("Invoke", "AWS", "Lambda"),
         "approval" => ("Approval", "AWS", "Manual"),
         "custom-approval" => ("Approval", "Custom", "ChangeBoard"),
-        other => return Err(wrong(config, format!("has an action of the unknown kind `{other}`"))),
-    };
-    let category = action.category.clone().unwrap_or_else(|| category.to_owned());
-    let source = category == "Source";
-    let seconds = match action.seconds {
+        _ => return None,
+    })
+}
+
+fn seconds_of(action: &ActionConfig, source: bool) -> (f64, f64) {
+    match action.seconds {
         Some(Seconds::Fixed(seconds)) => (seconds, seconds),
         Some(Seconds::Between([shortest, longest])) => (shortest, longest),
         None if source => (5.0, 5.0),
         None => (60.0, 60.0),
+    }
+}
+
+fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpec, WorldFileError> {
+    check_name(config, &action.name)?;
+    let kind = action.kind.as_deref().unwrap_or("build");
+    let Some((category, owner, provider)) = type_of(kind) else {
+        return Err(wrong(config, format!("has an action of the unknown kind `{kind}`")));
     };
+    let category = action.category.clone().unwrap_or_else(|| category.to_owned());
+    let source = category == "Source";
+    let configuration = configuration_of(config, action, &category);
+    if configuration.values().any(|value| value.chars().count() > 1000) {
+        return Err(wrong(config, format!("has a configuration value over 1000 characters in `{}`", action.name)));
+    }
     Ok(ActionSpec {
         name: action.name.clone(),
         run_order: action.run_order.unwrap_or(1),
@@ -121,7 +147,7 @@ fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpe
         provider: action.provider.clone().unwrap_or_else(|| provider.to_owned()),
         version: action.version.clone().unwrap_or_else(|| "1".to_owned()),
         namespace: action.namespace.clone().or_else(|| source.then(|| "SourceVariables".to_owned())),
-        configuration: configuration_of(config, action, &category),
+        configuration,
         timeout_minutes: action.timeout_minutes,
         input_artifacts: if matches!(&*category, "Source" | "Approval") {
             vec![]
@@ -130,7 +156,7 @@ fn action_of(config: &PipelineConfig, action: &ActionConfig) -> Result<ActionSpe
         },
         output_artifacts: if source { vec!["SourceOutput".to_owned()] } else { vec![] },
         outputs: action.outputs.iter().map(|(key, value)| (key.clone(), fill_in(value, config))).collect(),
-        seconds,
+        seconds: seconds_of(action, source),
         fail: action.fail,
         notification_fails: action.notification_fails,
         people: action.people.clone(),

@@ -7,8 +7,9 @@ use jiff::SignedDuration;
 use super::Turn;
 use crate::simulator::{
     definition::{ActionSpec, Texts},
+    state::{Execution, Failure, Revision, Run, Status},
     variables,
-    world::{Event, Execution, Failure, Revision, Run, Status},
+    world::Event,
 };
 
 impl Turn<'_> {

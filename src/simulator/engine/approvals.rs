@@ -8,7 +8,8 @@ use super::Turn;
 use crate::simulator::{
     config::ExternalIds,
     definition::{Mode, Verdict},
-    world::{Answer, Event, Run, Status},
+    state::{Answer, Run, Status},
+    world::Event,
 };
 
 /// Why an answer is refused.

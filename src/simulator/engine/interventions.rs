@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Begin, Turn};
 use crate::simulator::{
     definition::{Commit, Definition, Mode},
-    world::{Position, Status, Stop, Transition, Trigger},
+    state::{Position, Status, Stop, Transition, Trigger},
 };
 
 /// Why a stop request is refused.

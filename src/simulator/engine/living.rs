@@ -9,7 +9,9 @@ use crate::random::Random;
 use crate::simulator::{
     config::{PipelineConfig, WorldFileError, definition_of},
     definition::{Commit, Texts},
-    world::{Event, Execution, Habits, Pipeline, Position, Status, Trigger, World},
+    diary::outside,
+    state::{Execution, Habits, Pipeline, Position, Status, Trigger},
+    world::{Event, World},
 };
 
 /// What an execution begins with.
@@ -48,7 +50,6 @@ impl Turn<'_> {
             id: self.uuid(),
             definition,
             status: Status::InProgress,
-            summary: None,
             started: self.at,
             updated: self.at,
             trigger: begin.trigger,
@@ -67,9 +68,15 @@ impl Turn<'_> {
     }
 
     pub(super) fn begin_from_source(&mut self) {
+        let trigger = self.source_trigger();
+        self.begin(Begin::by(trigger));
+    }
+
+    /// What AWS names as the cause of an execution that a pushed change started.
+    pub fn source_trigger(&self) -> Trigger {
         let (account, region) = (&self.settings.account, &self.settings.region);
         let detail = format!("arn:aws:codestar-connections:{region}:{account}:connection/demo");
-        self.begin(Begin::by(Trigger { kind: "WebhookV2", detail }));
+        Trigger { kind: "WebhookV2", detail }
     }
 
     pub(super) fn arrival(&mut self) {
@@ -81,7 +88,7 @@ impl Turn<'_> {
         let Some(every) = self.pipeline.habits.every else { return };
         let seconds = every.0.as_secs_f64() * (0.5 + self.pipeline.random.fraction());
         let gap = SignedDuration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(every.0);
-        let due = from.checked_add(gap).unwrap_or(Timestamp::MAX);
+        let due = outside(&self.settings.pauses, from.checked_add(gap).unwrap_or(Timestamp::MAX));
         self.schedule.add(due, self.pipeline, Event::Arrive);
     }
 }

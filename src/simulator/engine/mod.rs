@@ -14,7 +14,8 @@ pub use approvals::PutError;
 pub use interventions::{RetryError, StopError};
 pub use living::Begin;
 
-use super::world::{Event, Execution, Pipeline, Run, Schedule, Settings, World};
+use super::state::{Execution, Pipeline, Run};
+use super::world::{Event, Schedule, Settings, World};
 use std::sync::Arc;
 
 /// One pipeline at one instant, ready to be changed.

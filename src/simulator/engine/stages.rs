@@ -3,7 +3,7 @@
 use super::Turn;
 use crate::simulator::{
     definition::{Mode, OnFailure},
-    world::{Position, Stage, Status},
+    state::{Position, Stage, Status},
 };
 
 impl Turn<'_> {
@@ -66,7 +66,7 @@ impl Turn<'_> {
         execution.updated = at;
         let stage = self.stage(name);
         stage.latest = Some(index);
-        stage.retries = crate::simulator::world::Retries::default();
+        stage.retries = crate::simulator::state::Retries::default();
         if definition.mode != Mode::Parallel {
             stage.lock = Some(index);
         }
@@ -115,7 +115,7 @@ impl Turn<'_> {
     }
 
     fn leave(&mut self, index: usize, stage: &str, status: Status) {
-        // Facts 3.4: a rejection fails the execution even while it stops; a success does not let it go on.
+        // A rejection fails the execution even while it stops; a success does not let it go on.
         let position = self.pipeline.executions[index].definition.position(stage).unwrap_or(0);
         self.execution(index).stages.insert(stage.to_owned(), status);
         if status == Status::Succeeded {

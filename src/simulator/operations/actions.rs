@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Request, executions::unknown, pipelines::action_type, put};
 use crate::simulator::{
+    state::{Pipeline, Run},
     wire::{ApiError, seconds},
-    world::{Pipeline, Run},
 };
 
 pub fn list(request: &Request<'_>) -> Result<Value, ApiError> {

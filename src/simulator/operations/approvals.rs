@@ -6,8 +6,8 @@ use super::{Request, not_found};
 use crate::simulator::{
     definition::Verdict,
     engine::PutError,
+    state::Answer,
     wire::{ApiError, seconds},
-    world::Answer,
 };
 
 /// A decision that took effect, with the executions it belongs to.

@@ -6,8 +6,8 @@ use super::{Request, executions::unknown, not_found};
 use crate::simulator::{
     definition::Commit,
     engine::{Begin, RetryError, StopError},
+    state::{Status, Trigger},
     wire::ApiError,
-    world::{Status, Trigger},
 };
 
 pub fn start(request: &Request<'_>) -> Result<Value, ApiError> {

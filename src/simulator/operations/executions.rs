@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Request, put};
 use crate::simulator::{
+    state::{Execution, Status},
     wire::{ApiError, seconds},
-    world::{Execution, Status},
 };
 
 pub fn list(request: &Request<'_>) -> Result<Value, ApiError> {
@@ -39,7 +39,6 @@ fn summary(execution: &Execution) -> Value {
     let mut shown = Map::new();
     shown.insert("pipelineExecutionId".to_owned(), execution.id.clone().into());
     shown.insert("status".to_owned(), execution.status.as_str().into());
-    put(&mut shown, "statusSummary", execution.summary.clone());
     shown.insert("startTime".to_owned(), seconds(execution.started));
     shown.insert("lastUpdateTime".to_owned(), seconds(execution.updated));
     shown.insert("sourceRevisions".to_owned(), revisions.collect());
@@ -82,7 +81,6 @@ pub fn read(request: &Request<'_>) -> Result<Value, ApiError> {
     shown.insert("pipelineVersion".to_owned(), execution.definition.version.into());
     shown.insert("pipelineExecutionId".to_owned(), execution.id.clone().into());
     shown.insert("status".to_owned(), execution.status.as_str().into());
-    put(&mut shown, "statusSummary", execution.summary.clone());
     shown.insert("artifactRevisions".to_owned(), revisions.collect());
     if !execution.variables.is_empty() {
         let variables = execution.variables.iter().map(|(name, value)| json!({ "name": name, "resolvedValue": value }));

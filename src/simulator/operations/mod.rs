@@ -14,10 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{
-    wire::ApiError,
-    world::{Pipeline, World},
-};
+use super::{state::Pipeline, wire::ApiError, world::World};
 
 pub use approvals::Applied;
 
@@ -60,6 +57,11 @@ pub fn perform(operation: &str, request: &Request<'_>) -> Result<Done, ApiError>
         _ => Err(ApiError::new("UnknownOperationException", "")),
     };
     answer.map(|answer| (answer, None))
+}
+
+/// Whether an operation changes a world when it is granted.
+pub fn changes(operation: &str) -> bool {
+    !operation.starts_with("List") && !operation.starts_with("Get")
 }
 
 impl Request<'_> {

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use super::{Request, put};
 use crate::simulator::{
     definition::{ActionSpec, Mode, StageSpec},
+    state::{Execution, Pipeline, Run, Stage, Status},
     wire::{ApiError, seconds},
-    world::{Execution, Pipeline, Run, Stage, Status},
 };
 
 pub fn read(request: &Request<'_>) -> Result<Value, ApiError> {

@@ -1,0 +1,125 @@
+//! `countersign serve`: the portal. Assembles the parts in the order in which each needs the one before, and takes them
+//! apart again when told to stop.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+
+use super::opening::{ConfigFile, database_settings, finish};
+use super::say;
+use crate::accounts::{Accounts, Settings};
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat};
+use crate::database::private::PrivatePostgres;
+use crate::database::{Database, open_for_serving};
+use crate::random::Random;
+use crate::web::duties::{self, Duties};
+use crate::web::state::Parts;
+use crate::web::{App, AppState, Running};
+use crate::{codepipeline, shutdown, telemetry, watcher::Watcher};
+
+/// How long probers get to notice that we are leaving, before connections are refused (P-20).
+const FAREWELL: Duration = Duration::from_secs(5);
+const REQUESTS: Duration = Duration::from_secs(20);
+const DECISIONS: Duration = Duration::from_secs(15);
+
+/// Serves the portal: watches the sources, shows what waits, sends decisions.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  COUNTERSIGN_LISTEN=127.0.0.1:8080 AWS_REGION=eu-west-1 countersign serve")]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> ExitCode {
+        finish(self.serve())
+    }
+
+    async fn serve(self) -> anyhow::Result<ExitCode> {
+        let (mut config, environment) = self.config.load()?;
+        telemetry::start(&config.log, self.log_format.unwrap_or(config.log_format))?;
+        let stop = shutdown::on_signal().context("Signals cannot be heard")?;
+        // Before the database, because it is quickly known and quickly put right.
+        let listener = listen(&mut config).await?;
+        let settings = database_settings(&config, &environment);
+        let opened = open_for_serving(&settings, |step| tracing::info!("{step}")).await?;
+        if let Some(private) = &opened.private {
+            say(private.notice());
+        }
+        let (state, watcher) = assemble(config, opened.database).await?;
+        let duties = Duties::start(&state, watcher);
+        offer_setup(&state).await?;
+        let running = App::start(state, listener)?;
+        say(format_args!("Countersign is at {}", running.state.config.public_url()));
+        let lives = tokio::select! {
+            () = stop.cancelled() => true,
+            () = duties.died() => false,
+        };
+        end(running, duties, opened.private).await?;
+        if !lives {
+            bail!("A part of the portal died, as the log tells; it must be started again.");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Listens where the configuration says. Port 0 becomes the port it is: where no public address is configured, the
+/// portal's own is made of it.
+pub(super) async fn listen(config: &mut Config) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("The portal cannot listen on {} (`listen`, COUNTERSIGN_LISTEN)", config.listen))?;
+    config.listen = listener.local_addr()?;
+    Ok(listener)
+}
+
+/// The portal's parts, around an open database.
+pub(super) async fn assemble(config: Config, database: Database) -> anyhow::Result<(AppState, Watcher)> {
+    let (clock, random) = (Clock::system(), Random::system());
+    duties::follow_database_clock(&database, &clock).await.context("The database's clock cannot be read")?;
+    let accounts = Accounts::new(database.clone(), clock.clone(), random.clone(), Settings::of(&config));
+    let aws = codepipeline::Settings::default();
+    Ok(AppState::assemble(Parts { config, database, clock, random, accounts, aws }).await?)
+}
+
+/// Prints the one-time secret for the first account (S-07). On the terminal or the service's journal rather than through
+/// the log, which may be shipped elsewhere.
+async fn offer_setup(state: &AppState) -> anyhow::Result<()> {
+    if let Some(secret) = state.accounts.issue_secret().await? {
+        say(format_args!(
+            "Nobody has an account yet. Within the hour, open {}setup and give this secret:\n\n    {}\n",
+            state.config.public_url(),
+            secret.expose_secret()
+        ));
+    }
+    Ok(())
+}
+
+/// Stops in good order (P-20): readiness, new connections, running requests, decisions under way, the database.
+pub(super) async fn end(running: Running, duties: Duties, private: Option<PrivatePostgres>) -> anyhow::Result<()> {
+    let state = running.state.clone();
+    running.leave();
+    // Without a public address there is nothing in front that would have to notice.
+    if state.config.public_url.is_some() {
+        tokio::time::sleep(FAREWELL).await;
+    }
+    running.stop(REQUESTS).await;
+    // Cutting this short loses nothing: the next process finds what was sent and reads it back.
+    if tokio::time::timeout(DECISIONS, state.decisions.drain()).await.is_err() {
+        tracing::warn!("decisions were still under way; the next process settles them");
+    }
+    duties.stop().await;
+    state.database.close().await;
+    if let Some(private) = private {
+        private.stop().await?;
+    }
+    Ok(())
+}

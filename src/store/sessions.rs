@@ -1,0 +1,248 @@
+//! Sessions. Secrets are known here only by their SHA-256.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::PgConnection;
+
+use super::accounts::{exactly_one, roles};
+use crate::domain::ids::{AccountId, SessionId};
+use crate::domain::people::Person;
+
+/// A session to be kept.
+#[derive(Debug)]
+pub struct NewRow<'a> {
+    pub id: SessionId,
+    pub token_hash: &'a [u8; 32],
+    pub csrf_secret: &'a [u8; 32],
+    pub account: AccountId,
+    pub method: &'a str,
+    pub address: &'a str,
+    pub user_agent: &'a str,
+    pub started_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// A session found by its secret, with its person as they are at this moment.
+#[derive(Debug)]
+pub struct Found {
+    pub person: Person,
+    pub csrf_secret: [u8; 32],
+    pub last_seen_at: Timestamp,
+}
+
+/// A session as its person sees it.
+#[derive(Debug)]
+pub struct Listed {
+    pub id: SessionId,
+    pub method: String,
+    pub address: String,
+    pub user_agent: String,
+    pub started_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+/// A session that was ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub id: SessionId,
+    pub account: AccountId,
+    pub token_hash: Vec<u8>,
+    pub last_seen_at: Timestamp,
+}
+
+struct EndedRow {
+    id: uuid::Uuid,
+    account_id: uuid::Uuid,
+    token_hash: Vec<u8>,
+    last_seen_at: jiff_sqlx::Timestamp,
+}
+
+impl From<EndedRow> for Ended {
+    fn from(row: EndedRow) -> Self {
+        Self {
+            id: SessionId(row.id),
+            account: AccountId(row.account_id),
+            token_hash: row.token_hash,
+            last_seen_at: row.last_seen_at.to_jiff(),
+        }
+    }
+}
+
+/// What records call a session: the first 16 hexadecimal digits of its secret's hash.
+#[must_use]
+pub fn mark_of(token_hash: &[u8]) -> String {
+    hex::encode(token_hash.get(..8).unwrap_or(token_hash))
+}
+
+pub async fn insert_session(conn: &mut PgConnection, new: &NewRow<'_>) -> Result<(), sqlx::Error> {
+    let done = sqlx::query!(
+        "insert into portal.session (id, token_hash, csrf_secret, account_id, method, address, user_agent, started_at,
+            last_seen_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
+        new.id.0,
+        new.token_hash.as_slice(),
+        new.csrf_secret.as_slice(),
+        new.account.0,
+        new.method,
+        new.address,
+        new.user_agent,
+        new.started_at.to_sqlx() as jiff_sqlx::Timestamp,
+        new.expires_at.to_sqlx() as jiff_sqlx::Timestamp
+    );
+    exactly_one(done.execute(conn).await?.rows_affected())
+}
+
+/// Finds a living session of an enabled account: begun less than its absolute time ago, and seen after `seen_since`.
+pub async fn find_session(
+    conn: &mut PgConnection,
+    token_hash: &[u8; 32],
+    address: IpAddr,
+    now: Timestamp,
+    seen_since: Timestamp,
+) -> Result<Option<Found>, sqlx::Error> {
+    let row = sqlx::query!(
+        "select s.id, s.csrf_secret, s.method, s.stepped_up_at, s.started_at, s.last_seen_at,
+            a.id as account, a.email, a.name, a.roles, a.must_change_password
+         from portal.session s join portal.account a on a.id = s.account_id
+         where s.token_hash = $1 and a.disabled_at is null and s.expires_at > $2 and s.last_seen_at > $3",
+        token_hash.as_slice(),
+        now.to_sqlx() as jiff_sqlx::Timestamp,
+        seen_since.to_sqlx() as jiff_sqlx::Timestamp
+    );
+    let Some(row) = row.fetch_optional(conn).await? else { return Ok(None) };
+    let rights = roles(&row.account.to_string(), &row.roles)?;
+    let person = Person {
+        account: AccountId(row.account),
+        email: row.email,
+        name: row.name,
+        roles: Person::rights(rights, row.must_change_password),
+        must_change_password: row.must_change_password,
+        session: SessionId(row.id),
+        method: row.method,
+        signed_in_at: row.started_at.to_jiff(),
+        stepped_up_at: row.stepped_up_at.map(jiff_sqlx::Timestamp::to_jiff),
+        address,
+        session_mark: mark_of(token_hash),
+    };
+    let csrf_secret = row.csrf_secret.try_into().map_err(|_| super::Inconsistent {
+        table: "portal.session",
+        row: row.id.to_string(),
+        problem: "has a form secret of another length".to_owned(),
+    })?;
+    Ok(Some(Found { person, csrf_secret, last_seen_at: row.last_seen_at.to_jiff() }))
+}
+
+/// Keeps a session alive. Whoever holds one of the rows just now is not waited for: a page is worth more than the minute
+/// it was last seen in.
+pub async fn mark_seen(
+    conn: &mut PgConnection,
+    session: SessionId,
+    now: Timestamp,
+    before: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let seen = sqlx::query!(
+        "with s as (
+            select id, account_id from portal.session where id = $1 and last_seen_at <= $3
+            for no key update skip locked),
+         a as (
+            select account.id from portal.account account join s on s.account_id = account.id
+            for no key update of account skip locked),
+         touched as (update portal.session t set last_seen_at = $2 from s where t.id = s.id)
+         update portal.account t set last_seen_at = $2 from a where t.id = a.id",
+        session.0,
+        now.to_sqlx() as jiff_sqlx::Timestamp,
+        before.to_sqlx() as jiff_sqlx::Timestamp
+    );
+    seen.execute(conn).await.map(|_| ())
+}
+
+/// The account's living sessions, the newest first.
+pub async fn list_sessions(
+    conn: &mut PgConnection,
+    account: AccountId,
+    now: Timestamp,
+    seen_since: Timestamp,
+) -> Result<Vec<Listed>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select id, method, address, user_agent, started_at, last_seen_at, expires_at from portal.session
+         where account_id = $1 and expires_at > $2 and last_seen_at > $3 order by started_at desc, id desc",
+        account.0,
+        now.to_sqlx() as jiff_sqlx::Timestamp,
+        seen_since.to_sqlx() as jiff_sqlx::Timestamp
+    );
+    let listed = rows.fetch_all(conn).await?.into_iter().map(|row| Listed {
+        id: SessionId(row.id),
+        method: row.method,
+        address: row.address,
+        user_agent: row.user_agent,
+        started_at: row.started_at.to_jiff(),
+        last_seen_at: row.last_seen_at.to_jiff(),
+        expires_at: row.expires_at.to_jiff(),
+    });
+    Ok(listed.collect())
+}
+
+/// Ends one session of an account.
+pub async fn delete_session(
+    conn: &mut PgConnection,
+    account: AccountId,
+    session: SessionId,
+) -> Result<Option<Ended>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        EndedRow,
+        "delete from portal.session where id = $1 and account_id = $2
+         returning id, account_id, token_hash, last_seen_at",
+        session.0,
+        account.0
+    );
+    Ok(row.fetch_optional(conn).await?.map(Ended::from))
+}
+
+/// Ends the session with this secret, whoever it belongs to.
+pub async fn delete_by_secret(conn: &mut PgConnection, token_hash: &[u8; 32]) -> Result<Option<Ended>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        EndedRow,
+        "delete from portal.session where token_hash = $1 returning id, account_id, token_hash, last_seen_at",
+        token_hash.as_slice()
+    );
+    Ok(row.fetch_optional(conn).await?.map(Ended::from))
+}
+
+/// Ends all sessions of an account, but for one that may stay.
+pub async fn delete_all(
+    conn: &mut PgConnection,
+    account: AccountId,
+    but: Option<SessionId>,
+) -> Result<Vec<Ended>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        EndedRow,
+        "delete from portal.session where account_id = $1 and id is distinct from $2
+         returning id, account_id, token_hash, last_seen_at",
+        account.0,
+        but.map(|session| session.0)
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(Ended::from).collect())
+}
+
+/// Ends up to `most` sessions whose time is over.
+pub async fn delete_over(
+    conn: &mut PgConnection,
+    now: Timestamp,
+    seen_since: Timestamp,
+    most: i64,
+) -> Result<Vec<Ended>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        EndedRow,
+        "delete from portal.session where id in (
+            select id from portal.session where expires_at <= $1 or last_seen_at <= $2
+            order by expires_at limit $3 for update skip locked)
+         returning id, account_id, token_hash, last_seen_at",
+        now.to_sqlx() as jiff_sqlx::Timestamp,
+        seen_since.to_sqlx() as jiff_sqlx::Timestamp,
+        most
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(Ended::from).collect())
+}

@@ -1,0 +1,154 @@
+//! What the portal does by itself while it serves: watching, settling, following the database's clock, tidying up. Each
+//! duty is one step that tests call by hand, and a loop here that calls it on time.
+//!
+//! A step that fails is logged and comes round again. A loop that dies ends the process ([`Duties::died`]): a portal that
+//! has silently stopped watching would be worse than one that is restarted.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::state::AppState;
+use crate::accounts::Unavailable;
+use crate::clock::Clock;
+use crate::database::Database;
+use crate::store;
+use crate::watcher::Watcher;
+
+const SETTLING: Duration = Duration::from_secs(1);
+const STRANGERS: Duration = Duration::from_secs(10);
+const CLOCK: Duration = Duration::from_secs(60);
+const SESSIONS: Duration = Duration::from_secs(60);
+const TIDYING: Duration = Duration::from_secs(600);
+
+/// How long a form's one-use key is remembered (D-03).
+const KEYS_LIVE: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How many addresses without an account are remembered as having been tried.
+const STRANGE_EMAILS: i64 = 10_000;
+
+/// The running loops.
+pub struct Duties {
+    state: AppState,
+    stop: CancellationToken,
+    died: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Duties {
+    /// Starts every loop.
+    #[must_use]
+    pub fn start(state: &AppState, watcher: Watcher) -> Self {
+        let duties = Self {
+            state: state.clone(),
+            stop: CancellationToken::new(),
+            died: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let stop = duties.stop.clone();
+        duties.spawn("watching", async move { watcher.run(stop).await });
+        duties.every(SETTLING, "settling decisions", settle);
+        duties.every(
+            STRANGERS,
+            "counting strangers",
+            |state| async move { state.accounts.flush_stranger_counts().await },
+        );
+        duties.every(CLOCK, "following the database's clock", |state| async move {
+            follow_database_clock(&state.database, &state.clock).await
+        });
+        duties.every(SESSIONS, "ending sessions whose time is over", end_sessions);
+        duties.every(TIDYING, "tidying", tidy);
+        duties.tasks.close();
+        duties
+    }
+
+    /// Returns when a loop has died. The process should end then, and be started again.
+    pub async fn died(&self) {
+        self.died.cancelled().await;
+    }
+
+    /// Ends every loop after the step it is in, then hands in what was counted.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+        if let Err(error) = self.state.accounts.flush_stranger_counts().await {
+            tracing::warn!(%error, "the last counts of strangers could not be recorded");
+        }
+    }
+
+    /// Runs `step` now and then, until stopped. A step under way is always finished: it may hold a transaction (P-02).
+    fn every<F, E>(&self, period: Duration, what: &'static str, step: impl Fn(AppState) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<(), E>> + Send,
+        E: std::fmt::Display + Send + 'static,
+    {
+        let (stop, state) = (self.stop.clone(), self.state.clone());
+        self.spawn(what, async move {
+            let mut ticks = tokio::time::interval(period);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok::<(), E>(()),
+                    _ = ticks.tick() => {}
+                }
+                if let Err(error) = step(state.clone()).await {
+                    tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
+                }
+            }
+        });
+    }
+
+    fn spawn<E: std::fmt::Display + Send + 'static>(
+        &self,
+        what: &'static str,
+        duty: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let died = self.died.clone();
+        let task = tokio::spawn(duty);
+        self.tasks.spawn(async move {
+            match task.await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::error!(%error, duty = what, "a duty ended"),
+                Err(error) => tracing::error!(%error, duty = what, "a duty died"),
+            }
+            died.cancel();
+        });
+    }
+}
+
+/// Takes steps for as long as there are any.
+async fn settle(state: AppState) -> Result<(), sqlx::Error> {
+    while state.decisions.step().await? > 0 {}
+    Ok(())
+}
+
+async fn end_sessions(state: AppState) -> Result<(), Unavailable> {
+    while state.accounts.end_sessions_over().await? > 0 {}
+    Ok(())
+}
+
+/// Forgets what no longer limits or protects anybody. None of it is ever recorded.
+async fn tidy(state: AppState) -> Result<(), sqlx::Error> {
+    let now = state.clock.now();
+    let mut connection = state.database.pages.acquire().await?;
+    store::decisions::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;
+    store::throttle::delete_spent(&mut connection, now, STRANGE_EMAILS).await
+}
+
+/// Makes our clock show the database's time: sessions and deadlines must agree between replicas (F-34).
+///
+/// # Errors
+/// The database did not answer; the clock stays as it is.
+pub async fn follow_database_clock(database: &Database, clock: &Clock) -> Result<(), sqlx::Error> {
+    let mut connection = database.pages.acquire().await?;
+    let before = clock.machine_now();
+    let there = store::clock::load_now(&mut connection).await?;
+    let after = clock.machine_now();
+    // The answer was made somewhere between the two looks at our own clock.
+    let half = SignedDuration::from_micros(i64::try_from(after.duration_since(before).as_micros() / 2).unwrap_or(0));
+    let here = before.checked_add(half).unwrap_or(after);
+    clock.set_offset(there.duration_since(here));
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The guard of each route: where the request comes from (S-37), who is asking, and whether they may. It reads session,
+//! account and roles afresh for every request and keeps nothing (S-27).
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::cookie::Cookie;
+use super::csrf::Binding;
+use super::error::Failure;
+use super::layers::Client;
+use super::layers::origin;
+use super::returning;
+use super::routes::{Access, Kind};
+use super::state::AppState;
+use crate::domain::people::Person;
+
+/// What the table says about the route that was hit.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate {
+    pub path: &'static str,
+    pub access: Access,
+    pub kind: Kind,
+}
+
+/// Who is asking, as the guard found out. In the request for the handler and in the response for the layers outside.
+#[derive(Debug, Clone, Default)]
+pub struct Visitor {
+    pub person: Option<Person>,
+    /// What this visitor's form tokens are bound to. Absent where there are no forms.
+    pub binding: Option<Binding>,
+}
+
+/// The route's template, for the log: paths hold ids, templates do not.
+#[derive(Debug, Clone, Copy)]
+pub struct Template(pub &'static str);
+
+/// Lets the request through to its handler, or answers it.
+pub async fn check(State((app, gate)): State<(AppState, Gate)>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let admitted = admit(&app, gate, &mut parts).await;
+    let visitor = parts.extensions.get::<Visitor>().cloned().unwrap_or_default();
+    let request = Request::from_parts(parts, body);
+    let mut response = match admitted {
+        Ok(None) => next.run(request).await,
+        Ok(Some(secret)) => {
+            let mut response = next.run(request).await;
+            let cookie = app.cookies().set(Cookie::Form, &secret, None);
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+            response
+        }
+        Err(answer) => *answer,
+    };
+    response.extensions_mut().insert(visitor);
+    response.extensions_mut().insert(Template(gate.path));
+    response
+}
+
+/// Admits the request, leaving the [`Visitor`] in it; `Some` is a new form secret for this browser.
+async fn admit(app: &AppState, gate: Gate, request: &mut Parts) -> Result<Option<String>, Box<Response>> {
+    if matches!(gate.kind, Kind::Machine | Kind::Asset) {
+        return Ok(None);
+    }
+    if !request.method.is_safe() {
+        origin::check(&request.headers, &app.config.public_origin(), gate.kind).map_err(answer)?;
+    }
+    let mut visitor = recognise(app, request).await.map_err(answer)?;
+    let mut fresh = None;
+    if visitor.person.is_none() {
+        (visitor.binding, fresh) = bind_browser(app, request);
+    }
+    request.extensions.insert(visitor.clone());
+    permit(app, gate, visitor.person.as_ref(), request).await?;
+    Ok(fresh)
+}
+
+fn answer(failure: Failure) -> Box<Response> {
+    Box::new(failure.into_response())
+}
+
+async fn recognise(app: &AppState, request: &Parts) -> Result<Visitor, Failure> {
+    let Some(secret) = app.cookies().find(&request.headers, Cookie::Session) else { return Ok(Visitor::default()) };
+    let client = Client::of(&request.extensions);
+    let found = app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await?;
+    Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
+        person: Some(person),
+        binding: Some(Binding::new(csrf.expose())),
+    }))
+}
+
+/// Whether a person did this, rather than a page by itself (S-26): script's fetches say `empty` here.
+fn is_activity(method: &Method, headers: &HeaderMap) -> bool {
+    !method.is_safe() || headers.get("sec-fetch-dest").is_none_or(|dest| dest == "document")
+}
+
+async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &Parts) -> Result<(), Box<Response>> {
+    match (gate.access, person) {
+        (Access::Public, _) | (Access::SignedIn, Some(_)) => Ok(()),
+        (Access::SetupOnly, _) => match app.accounts.no_account_exists().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(answer(Failure::not_found())),
+            Err(error) => Err(answer(error.into())),
+        },
+        (Access::AnyOf(roles), Some(person)) if roles.iter().any(|role| person.roles.has(*role)) => Ok(()),
+        // Nothing but a password of their own first.
+        (Access::AnyOf(_), Some(person)) if person.must_change_password && request.method.is_safe() => {
+            Err(Box::new(Redirect::to("/me").into_response()))
+        }
+        (Access::AnyOf(roles), Some(_)) => {
+            let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
+            let text = format!(
+                "Your account may not do this: it needs the role {}. Ask an admin of this portal for it.",
+                names.join(" or ")
+            );
+            Err(answer(Failure::forbidden(text)))
+        }
+        (Access::SignedIn | Access::AnyOf(_), None) if request.method.is_safe() => {
+            Err(Box::new(Redirect::to(&returning::sign_in_for(&request.uri)).into_response()))
+        }
+        (Access::SignedIn | Access::AnyOf(_), None) => {
+            let failure = Failure::new(StatusCode::UNAUTHORIZED)
+                .saying("You are not signed in, or your session has ended. Nothing was done.")
+                .with_next("Sign in", "/sign-in");
+            Err(answer(failure))
+        }
+    }
+}
+
+/// Before sign-in there is no session to bind form tokens to; a cookie of their own binds them to the browser.
+fn bind_browser(app: &AppState, request: &Parts) -> (Option<Binding>, Option<String>) {
+    let known = app.cookies().find(&request.headers, Cookie::Form).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    match known.filter(|secret| secret.len() == 32) {
+        Some(secret) => (Some(Binding::new(&secret)), None),
+        None if request.method.is_safe() => {
+            let secret = app.random.bytes::<32>();
+            (Some(Binding::new(&secret)), Some(URL_SAFE_NO_PAD.encode(secret)))
+        }
+        None => (None, None),
+    }
+}

@@ -1,0 +1,34 @@
+//! Pages and machine ends over HTTP. Owns the route table, who may use each route, everything a browser is told
+//! (headers, cookies, error pages) and the loop that accepts connections.
+//!
+//! A handler reads, asks a service to act, and answers. It must never begin a transaction, write a record or talk to
+//! AWS by itself, and nothing is mounted outside [`routes::table`].
+
+pub mod app;
+pub mod approver;
+pub mod assets;
+pub mod auditor;
+pub mod cookie;
+pub mod csrf;
+pub mod display;
+pub mod duties;
+pub mod error;
+pub mod extract;
+pub mod guard;
+pub mod health;
+pub mod layers;
+mod listen;
+pub mod note;
+pub mod parts;
+pub mod returning;
+pub mod routes;
+pub mod session;
+pub mod shell;
+pub mod state;
+
+pub use app::{App, Running};
+pub use csrf::CsrfForm;
+pub use error::Failure;
+pub use extract::{Approving, Query, Segment, SignedIn};
+pub use shell::Shell;
+pub use state::AppState;

@@ -1,0 +1,10 @@
+//! Decisions, from the click to AWS's word and back, against a real Postgres and CodePipeline's protocol over HTTP. Each
+//! story ends by holding the simulator's effects against the record.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod stage;
+mod stories_answers;
+mod stories_people;
+mod stories_too_late;
