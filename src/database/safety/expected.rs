@@ -44,10 +44,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// The body of `audit.<name>` as the newest migration that defines it has it. Bodies are quoted by `$<name>$`.
 pub(super) fn find_body(name: &str) -> Option<&'static str> {
     let quote = format!("${name}$");
-    let migrations = || MIGRATOR.iter().map(|migration| migration.sql.as_str());
-    let newest = migrations().filter(|sql| sql.contains(&quote)).last()?;
-    // Between the last two quotes: the function's name alone also stands in grants and triggers.
-    newest.rsplit(quote.as_str()).nth(1)
+    let created = ["create", "create or replace"].map(|verb| format!("{verb} function audit.{name}("));
+    let find = |sql: &'static str| created.iter().filter_map(|opening| sql.rfind(opening)).max().map(|at| &sql[at..]);
+    let definition = MIGRATOR.iter().rev().find_map(|migration| find(migration.sql.as_str()))?;
+    definition.split(quote.as_str()).nth(1)
 }
 
 #[cfg(test)]
