@@ -34,6 +34,9 @@ create table portal.pipeline (
     constraint pipeline_unreadable check ((unreadable_since is null) = (unreadable_why is null))
 );
 
+-- The queue page asks for these with every request.
+create index pipeline_unreadable_now on portal.pipeline (source, name) where unreadable_since is not null;
+
 create table portal.gate (
     source text not null,
     pipeline text not null,

@@ -45,6 +45,8 @@ create table portal.decision (
 create unique index decision_one_live on portal.decision (approval_id)
     where state in ('intent', 'submitting', 'unsure', 'accepted');
 create index decision_due on portal.decision (due_at) where state in ('intent', 'submitting', 'unsure');
+-- The history filters by outcome, newest first.
+create index decision_outcome on portal.decision (state, intent_seq);
 create index decision_approval on portal.decision (approval_id);
 
 -- The same key and body gives the same answer and never a second intent (D-03). Kept seven days.

@@ -43,7 +43,7 @@ pub struct Swept {
 
 impl Reader {
     pub(super) async fn apply(&self, scope: &Scope<'_>, sight: &Sight) -> Result<Swept, RefreshError> {
-        let mut swept = Swept::default();
+        let mut swept = Swept { trouble: sight.trouble.clone(), ..Swept::default() };
         for waiting in &sight.waiting {
             match scope.known.iter().find(|approval| is_same(approval, waiting)) {
                 Some(approval) => {

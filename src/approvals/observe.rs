@@ -58,9 +58,15 @@ pub(super) struct Sight {
     pub waiting: Vec<Waiting>,
     /// The runs that were looked into one by one.
     pub looked_into: HashSet<ExecutionId>,
+    /// Something waits that could not be made out.
+    pub trouble: Option<ReadError>,
 }
 
 impl Sight {
+    fn of(began: Timestamp) -> Self {
+        Self { began, state: None, waiting: Vec::new(), looked_into: HashSet::new(), trouble: None }
+    }
+
     /// Whether this read would have shown the approval if it still waited.
     pub(super) fn covers(&self, approval: &Approval) -> bool {
         if approval.seen_open_at >= self.began {
@@ -83,7 +89,7 @@ pub(super) async fn observe(
     began: Timestamp,
 ) -> Result<Sight, ReadError> {
     let is_parallel = pipeline.mode == Mode::Parallel;
-    let mut sight = Sight { began, state: None, waiting: Vec::new(), looked_into: HashSet::new() };
+    let mut sight = Sight::of(began);
     let mut needs_state = !is_parallel || known.iter().any(|it| it.mode != Mode::Parallel);
     // After a change of mode, runs of the old mode go on in it.
     if is_parallel || seen.any_running() || known.iter().any(|it| it.mode == Mode::Parallel) {
@@ -95,9 +101,7 @@ pub(super) async fn observe(
     if needs_state {
         let state = gateway.read_state(&pipeline.name).await?;
         let mode = if is_parallel { Mode::Superseded } else { pipeline.mode.clone() };
-        let in_state = waiting_in(pipeline, &state, &mode)?;
-        sight.waiting.extend(in_state.into_iter().filter(|it| !sight.looked_into.contains(&it.execution)));
-        sight.state = Some(state);
+        sight.look_at(pipeline, state, &mode)?;
     }
     Ok(sight)
 }
@@ -109,43 +113,62 @@ pub(super) async fn observe_one(
     approval: &Approval,
     began: Timestamp,
 ) -> Result<Sight, ReadError> {
-    let mut sight = Sight { began, state: None, waiting: Vec::new(), looked_into: HashSet::new() };
+    let mut sight = Sight::of(began);
     if approval.mode == Mode::Parallel {
         let runs = gateway.list_action_runs(&pipeline.name, &approval.execution).await?;
         sight.waiting = parallel::waiting_in(pipeline, &runs);
         sight.looked_into.insert(approval.execution.clone());
     } else {
         let state = gateway.read_state(&pipeline.name).await?;
-        sight.waiting = waiting_in(pipeline, &state, &approval.mode)?;
-        sight.state = Some(state);
+        sight.look_at(pipeline, state, &approval.mode)?;
     }
     Ok(sight)
 }
 
-/// The requests in a pipeline's state. Joined with the definition, because the state does not say what an action is: an
-/// action of another kind, or a custom approval, is never offered.
-fn waiting_in(pipeline: &Pipeline, state: &PipelineState, mode: &Mode) -> Result<Vec<Waiting>, ReadError> {
-    let mut found = Vec::new();
-    for stage in &state.stages {
-        for action in stage.actions.iter().filter(|action| pipeline.is_gate(&stage.name, &action.name)) {
-            let Some(latest) = action.latest.as_ref().filter(|latest| latest.status == "InProgress") else { continue };
-            let Some(token) = latest.token.clone() else { continue };
-            // The action itself names no run; the stage that holds it does.
-            let run = stage.latest.as_ref().ok_or_else(|| {
-                ReadError::Broken(format!("an approval waits in stage {}, but the stage names no run", stage.name))
-            })?;
-            found.push(Waiting {
-                stage: stage.name.clone(),
-                action: action.name.clone(),
-                execution: run.execution.clone(),
-                action_execution: latest.action_execution.clone(),
-                token,
-                mode: mode.clone(),
-                changed_at: latest.changed_at,
-            });
+impl Sight {
+    /// Takes up the requests in a pipeline's state. Joined with the definition, because the state does not say what an
+    /// action is: an action of another kind, or a custom approval, is never offered.
+    fn look_at(&mut self, pipeline: &Pipeline, state: PipelineState, mode: &Mode) -> Result<(), ReadError> {
+        if state.version == Some(pipeline.version) && !shows_all_gates(pipeline, &state) {
+            return Err(ReadError::Broken("the state does not show every gate of the pipeline".into()));
         }
+        for stage in &state.stages {
+            for action in stage.actions.iter().filter(|action| pipeline.is_gate(&stage.name, &action.name)) {
+                let Some(latest) = action.latest.as_ref().filter(|latest| latest.status == "InProgress") else {
+                    continue;
+                };
+                // The action itself names no run; the stage that holds it does.
+                let run = stage.latest.as_ref().map(|run| run.execution.clone());
+                if run.as_ref().is_some_and(|run| self.looked_into.contains(run)) {
+                    continue;
+                }
+                let (Some(token), Some(execution)) = (latest.token.clone(), run) else {
+                    let text = format!("{} waits in stage {}, without its run or its token", action.name, stage.name);
+                    self.trouble = Some(ReadError::Broken(text));
+                    continue;
+                };
+                self.waiting.push(Waiting {
+                    stage: stage.name.clone(),
+                    action: action.name.clone(),
+                    execution,
+                    action_execution: latest.action_execution.clone(),
+                    token,
+                    mode: mode.clone(),
+                    changed_at: latest.changed_at,
+                });
+            }
+        }
+        self.state = Some(state);
+        Ok(())
     }
-    Ok(found)
+}
+
+fn shows_all_gates(pipeline: &Pipeline, state: &PipelineState) -> bool {
+    pipeline.stages.iter().all(|shape| {
+        let stage = state.stages.iter().find(|stage| stage.name == shape.name);
+        let mut gates = shape.actions.iter().filter(|action| action.is_gate);
+        gates.all(|gate| stage.is_some_and(|stage| stage.actions.iter().any(|action| action.name == gate.name)))
+    })
 }
 
 /// What is read about a request besides that it waits.

@@ -23,6 +23,9 @@ use crate::random::Random;
 
 /// Adds people, takes them away, and gives them new passwords.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  countersign account create --email anna@example.org --name 'Anna Schmidt' --role approver"
+)]
 pub(super) struct Account {
     #[command(subcommand)]
     command: AccountCommand,
@@ -58,7 +61,7 @@ struct Create {
     #[arg(long)]
     name: String,
     /// What the person may do; may be given several times
-    #[arg(long = "role", required = true, value_enum)]
+    #[arg(long = "role", value_name = "ROLE", required = true, value_enum)]
     roles: Vec<Role>,
     #[command(flatten)]
     password: Password,

@@ -3,6 +3,7 @@
 
 mod account;
 mod audit;
+mod demo;
 mod healthcheck;
 mod migrate;
 mod opening;
@@ -31,6 +32,7 @@ enum Command {
     /// Run the private Postgres for the portal that started this process.
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
+    Demo(demo::Demo),
     Healthcheck(healthcheck::Healthcheck),
     Serve(serve::Serve),
     Simulate(simulate::Simulate),
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Audit(audit) => audit.run(),
         Command::Migrate(migrate) => migrate.run(),
         Command::PostgresGuard(args) => guard::run(&args),
+        Command::Demo(demo) => demo.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),

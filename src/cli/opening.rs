@@ -16,7 +16,7 @@ use crate::database::DatabaseSettings;
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
     /// The configuration file [default: $COUNTERSIGN_CONFIG, or ./countersign.toml if it exists]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 

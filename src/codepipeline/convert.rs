@@ -58,6 +58,11 @@ pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// A list that is absent is no empty list: an answer without it would pass for "nothing there".
+pub(super) fn missing(member: &str) -> ReadError {
+    ReadError::Broken(format!("an answer without {member}"))
+}
+
 fn broken(bad: &BadId) -> ReadError {
     ReadError::Broken(bad.to_string())
 }
@@ -98,6 +103,10 @@ fn same_pipeline(asked: &PipelineName, got: Option<&str>) -> Result<(), ReadErro
 pub(super) fn definition(asked: &PipelineName, output: GetPipelineOutput) -> Result<Definition, ReadError> {
     let pipeline = output.pipeline.ok_or_else(|| ReadError::Broken("a pipeline without its definition".into()))?;
     same_pipeline(asked, Some(&pipeline.name))?;
+    // Every pipeline has stages and every stage actions. Half a definition must not pass for one without gates.
+    if pipeline.stages.is_empty() || pipeline.stages.iter().any(|stage| stage.actions.is_empty()) {
+        return Err(ReadError::Broken("a definition without stages or actions".into()));
+    }
     let metadata = output.metadata.as_ref();
     let arn = metadata.and_then(|it| it.pipeline_arn.as_deref()).unwrap_or_default();
     Ok(Definition {
@@ -120,6 +129,7 @@ fn stage_definition(stage: &types::StageDeclaration) -> Result<StageDefinition, 
 
 fn action_definition(action: &types::ActionDeclaration) -> Result<ActionDefinition, ReadError> {
     let kind = action.action_type_id.as_ref();
+    let kind = Some(kind.ok_or_else(|| ReadError::Broken("an action without its type".into()))?);
     let setting = |key: &str| text(action.configuration.as_ref().and_then(|all| all.get(key)).map(String::as_str));
     Ok(ActionDefinition {
         name: ActionName::parse(&action.name).map_err(|bad| broken(&bad))?,
@@ -137,7 +147,7 @@ fn action_definition(action: &types::ActionDeclaration) -> Result<ActionDefiniti
 
 pub(super) fn state(asked: &PipelineName, output: GetPipelineStateOutput) -> Result<PipelineState, ReadError> {
     same_pipeline(asked, output.pipeline_name.as_deref())?;
-    let stages = output.stage_states.unwrap_or_default();
+    let stages = output.stage_states.ok_or_else(|| missing("stageStates"))?;
     Ok(PipelineState {
         version: output.pipeline_version,
         stages: stages.iter().filter_map(|stage| stage_state(stage).transpose()).collect::<Result<_, _>>()?,

@@ -13,6 +13,7 @@ use aws_sdk_codepipeline::config::{Credentials, ProvideCredentials, SharedCreden
 use aws_sdk_codepipeline::error::DisplayErrorContext;
 use secrecy::ExposeSecret;
 
+use super::body_limit::BodyLimit;
 use super::error::clip;
 use crate::config::SourceConfig;
 
@@ -134,6 +135,7 @@ fn client(sdk: &SdkConfig, attempt: Duration, credentials: Option<Credentials>) 
     let timeouts =
         sdk.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder).operation_timeout(attempt);
     let mut config = aws_sdk_codepipeline::config::Builder::from(sdk)
+        .interceptor(BodyLimit)
         // The gateway repeats reads itself, so that its pace sees every throttled one; decisions are never repeated.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts.build());

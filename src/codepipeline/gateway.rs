@@ -149,7 +149,11 @@ impl Gateway {
         let page = |token: Option<String>| async move {
             let call = |c: Client| c.list_pipelines().max_results(1000).set_next_token(token.clone()).send();
             let output = self.read(action, call).await?;
-            let items = output.pipelines.unwrap_or_default().iter().filter_map(convert::listing).collect();
+            let pipelines = output.pipelines.ok_or_else(|| convert::missing("pipelines"))?;
+            let items: Vec<_> = pipelines.iter().filter_map(convert::listing).collect();
+            if items.is_empty() && !pipelines.is_empty() {
+                return Err(convert::missing("the names of the pipelines"));
+            }
             Ok(Page { items, next: convert::text(output.next_token.as_deref()) })
         };
         all_pages(page, MOST_PAGES).await
@@ -201,7 +205,8 @@ impl Gateway {
             request.max_results(size).set_next_token(token.clone()).send()
         };
         let output = self.read("codepipeline:ListPipelineExecutions", call).await?;
-        let summaries = output.pipeline_execution_summaries.unwrap_or_default();
+        let summaries = output.pipeline_execution_summaries;
+        let summaries = summaries.ok_or_else(|| convert::missing("pipelineExecutionSummaries"))?;
         Ok(Page {
             items: summaries.iter().filter_map(convert::run).collect(),
             next: convert::text(output.next_token.as_deref()),
@@ -224,7 +229,8 @@ impl Gateway {
                 request.max_results(100).set_next_token(token.clone()).send()
             };
             let output = self.read("codepipeline:ListActionExecutions", call).await?;
-            let details = output.action_execution_details.unwrap_or_default();
+            let details = output.action_execution_details;
+            let details = details.ok_or_else(|| convert::missing("actionExecutionDetails"))?;
             let items = details.iter().filter_map(|detail| convert::action_run(execution, detail).transpose());
             Ok(Page { items: items.collect::<Result<_, _>>()?, next: convert::text(output.next_token.as_deref()) })
         };

@@ -2,6 +2,7 @@
 //! decision, never writes to the database, and treats everything AWS says as untrusted text.
 
 mod answer;
+mod body_limit;
 mod convert;
 mod credentials;
 mod error;

@@ -97,6 +97,9 @@ pub(super) async fn may_decide(tx: &mut PgConnection, account: AccountId) -> sql
     if now.disabled {
         return Ok(Err(format!("The account of {} is disabled.", now.name)));
     }
+    if now.must_change_password {
+        return Ok(Err(format!("{} must choose a new password first.", now.name)));
+    }
     if !now.roles.iter().any(|role| role == Role::Approver.name()) {
         return Ok(Err(format!("{} is not an approver.", now.name)));
     }

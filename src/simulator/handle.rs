@@ -10,6 +10,7 @@ use super::{
     StartError,
     acts::{Act, Order},
     bind,
+    changes::Change,
     config::Rate,
     control,
     definition::{Commit, Texts, Verdict},
@@ -148,6 +149,12 @@ impl SimulatorHandle {
     #[must_use]
     pub fn open_approvals(&self) -> Vec<OpenApproval> {
         self.shared.places().iter().flat_map(|place| self.shared.open_approvals(place)).collect()
+    }
+
+    /// The source change with this commit id, wherever it ran last.
+    #[must_use]
+    pub fn find_change(&self, commit: &str) -> Option<Change> {
+        self.shared.find_change(commit)
     }
 
     /// Performs an order as the control listener takes it.

@@ -15,14 +15,17 @@
 //! constraints, pattern   the model        operations  the API
 //! faults, holds, spoil   breaking         journal     what was seen
 //! wire       bytes                        acts, control   what people do meanwhile; the control listener
+//! diary      to be continued by a later process
 //! ```
 
 mod acts;
 mod auth;
+mod changes;
 pub mod config;
 mod constraints;
 mod control;
 mod definition;
+mod diary;
 mod engine;
 mod faults;
 mod handle;
@@ -42,8 +45,10 @@ mod wire;
 mod world;
 
 pub use acts::{Act, Order};
-pub use config::{DEFAULT_ACCOUNT, WorldFile, WorldFileError};
+pub use changes::Change;
+pub use config::{DEFAULT_ACCOUNT, WorldConfig, WorldFile, WorldFileError};
 pub use definition::{Commit, Mode, Verdict};
+pub use diary::{Diary, DiaryError};
 pub use faults::{ErrorBody, Fault, FaultKind, Moment};
 pub use handle::{SimulatorHandle, WorldHandle};
 pub use journal::{Call, Calls, Effect, Receipt};
@@ -78,7 +83,24 @@ impl Simulator {
     /// # Errors
     /// When the world file is wrong or the address is taken.
     pub async fn start(world: WorldFile, clock: Clock, listen: SocketAddr) -> Result<SimulatorHandle, StartError> {
-        let shared = Arc::new(shared::Shared::new(world, clock)?);
+        Self::run(shared::Shared::new(world, clock, None)?, listen).await
+    }
+
+    /// As [`Simulator::start`], continuing the history that `diary` tells and writing it on.
+    ///
+    /// # Errors
+    /// When the world file is wrong or the address is taken.
+    pub async fn resume(
+        world: WorldFile,
+        clock: Clock,
+        listen: SocketAddr,
+        diary: Diary,
+    ) -> Result<SimulatorHandle, StartError> {
+        Self::run(shared::Shared::new(world, clock, Some(diary))?, listen).await
+    }
+
+    async fn run(shared: shared::Shared, listen: SocketAddr) -> Result<SimulatorHandle, StartError> {
+        let shared = Arc::new(shared);
         let (listener, address) = bind(listen).await?;
         let stop = CancellationToken::new();
         tokio::spawn(server::accept(listener, Arc::clone(&shared), stop.clone()));

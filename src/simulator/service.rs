@@ -181,6 +181,7 @@ impl Job {
             default_page: self.shared.file.default_page.unwrap_or(100),
         };
         let (answer, applied) = operations::perform(&self.operation, &request)?;
+        self.shared.keep(&self.operation, &request, &self.place);
         if let (Some(Applied { execution, action_execution }), Some(number)) = (applied, self.receipt) {
             self.shared.journal.applied(number, now, execution, action_execution);
         }

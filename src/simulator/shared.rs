@@ -13,9 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     auth::Credentials,
     config::{Rate, WorldConfig, WorldFile, WorldFileError, pipelines_of},
+    diary::{Diary, Kept},
     faults::Faults,
     holds::Holds,
     journal::Journal,
+    operations::{self, Request},
     world::{Settings, World},
 };
 use crate::clock::Clock;
@@ -32,6 +34,7 @@ pub struct Shared {
     pub faults: Faults,
     pub holds: Holds,
     pub journal: Journal,
+    pub diary: Option<Diary>,
     worlds: Mutex<BTreeMap<Place, Arc<Mutex<World>>>>,
     rates: Mutex<BTreeMap<Place, Bucket>>,
     requests: AtomicU64,
@@ -46,11 +49,11 @@ struct Bucket {
 }
 
 impl Shared {
-    /// Builds the worlds of a file and lives through their past.
+    /// Builds the worlds of a file and lives through their past, and through what `diary` tells.
     ///
     /// # Errors
     /// Names what is wrong in the file.
-    pub fn new(file: WorldFile, clock: Clock) -> Result<Self, WorldFileError> {
+    pub fn new(file: WorldFile, clock: Clock, diary: Option<Diary>) -> Result<Self, WorldFileError> {
         let shared = Self {
             credentials: Credentials::new(file.clone()),
             faults: Faults::new(file.seed),
@@ -59,10 +62,11 @@ impl Shared {
             worlds: Mutex::default(),
             rates: Mutex::default(),
             requests: AtomicU64::new(0),
+            diary,
             file,
             clock,
         };
-        let now = shared.clock.now();
+        let now = shared.diary.as_ref().map_or_else(|| shared.clock.now(), Diary::began);
         for config in &shared.file.worlds {
             let place = (config.account.clone(), config.region.clone());
             let world = shared.world(&place);
@@ -75,7 +79,34 @@ impl Shared {
             world.advance_to(now);
             shared.set_rate(&place, config.throttle);
         }
+        shared.diary.iter().flat_map(Diary::kept).for_each(|kept| shared.repeat(kept));
+        shared.catch_up();
         Ok(shared)
+    }
+
+    /// Does again what an earlier process did, at its own instant.
+    fn repeat(&self, kept: &Kept) {
+        let world = self.world(&(kept.account.clone(), kept.region.clone()));
+        world.lock().unwrap_or_else(PoisonError::into_inner).advance_to(kept.at);
+        let request = Request {
+            world: &world,
+            body: &kept.body,
+            caller: &kept.caller,
+            now: kept.at,
+            as_of: None,
+            default_page: 1,
+        };
+        if let Err(error) = operations::perform(&kept.operation, &request) {
+            tracing::warn!("the simulator's diary tells of a {} that is refused now: {error:?}", kept.operation);
+        }
+    }
+
+    /// Writes down a request that was granted, if it changes anything and somebody is to continue.
+    pub fn keep(&self, operation: &str, request: &Request<'_>, (account, region): &Place) {
+        let Some(diary) = self.diary.as_ref().filter(|_| operations::changes(operation)) else { return };
+        let (account, region, caller) = (account.clone(), region.clone(), request.caller.to_owned());
+        let operation = operation.to_owned();
+        diary.keep(Kept { at: request.now, account, region, caller, operation, body: request.body.clone() });
     }
 
     /// The world of an account and region; an empty one where the file has none.
@@ -93,6 +124,7 @@ impl Shared {
             external_ids: self.file.external_ids,
             stale_window: SignedDuration::from_secs(self.file.stale_window_seconds.unwrap_or(120)),
             seed: self.file.seed,
+            pauses: self.diary.as_ref().map(|diary| diary.pauses().to_vec()).unwrap_or_default(),
         })));
         worlds.insert(place.clone(), Arc::clone(&world));
         world
@@ -113,6 +145,9 @@ impl Shared {
         for place in self.places() {
             let world = self.world(&place);
             world.lock().unwrap_or_else(PoisonError::into_inner).advance_to(self.clock.now());
+        }
+        if let Some(diary) = &self.diary {
+            diary.beat(self.clock.now());
         }
         self.holds.wake();
     }

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{config::ExternalIds, state::Pipeline};
+use super::{config::ExternalIds, diary::Pause, state::Pipeline};
 
 /// Something that will happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +73,8 @@ pub struct Settings {
     pub external_ids: ExternalIds,
     pub stale_window: SignedDuration,
     pub seed: u64,
+    /// Times in which no new executions arrive by themselves.
+    pub pauses: Vec<Pause>,
 }
 
 /// A pipeline as it was until an instant; `None` where there was none.

@@ -288,18 +288,27 @@ pub struct Standing {
     pub email: String,
     pub roles: Vec<String>,
     pub disabled: bool,
+    /// Until it is changed, nothing but changing it is allowed.
+    pub must_change_password: bool,
 }
 
 /// # Errors
 /// Whatever the database says.
 pub async fn lock_account(conn: &mut PgConnection, account: AccountId) -> sqlx::Result<Option<Standing>> {
     let row = sqlx::query!(
-        r#"select name, email, roles, disabled_at is not null as "disabled!" from portal.account where id = $1 for share"#,
+        r#"select name, email, roles, disabled_at is not null as "disabled!", must_change_password
+            from portal.account where id = $1 for share"#,
         account.0
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Standing { name: row.name, email: row.email, roles: row.roles, disabled: row.disabled }))
+    Ok(row.map(|row| Standing {
+        name: row.name,
+        email: row.email,
+        roles: row.roles,
+        disabled: row.disabled,
+        must_change_password: row.must_change_password,
+    }))
 }
 
 /// What an approval looks like under lock: the fingerprint, and whether AWS was last seen to say it is open.

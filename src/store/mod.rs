@@ -7,6 +7,8 @@ pub mod approvals;
 pub mod clock;
 pub mod decisions;
 pub mod pipelines;
+pub mod queue;
+pub mod records;
 pub mod sessions;
 pub mod sources;
 pub mod throttle;

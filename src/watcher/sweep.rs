@@ -283,7 +283,10 @@ impl Sweep<'_> {
                 Outcome::Idle => memory.works(&name),
                 Outcome::Skipped => status.unreadable += 1,
                 Outcome::Stopped => {}
-                Outcome::Unreadable(error) => unreadable.push((name, error)),
+                Outcome::Unreadable(error) => {
+                    memory.fails(&name, &error, self.began);
+                    unreadable.push((name, error));
+                }
                 Outcome::Read(swept) => {
                     status.gated += 1;
                     status.waiting += swept.seen.len() + swept.opened;
@@ -304,7 +307,7 @@ impl Sweep<'_> {
         let nothing_works =
             read.is_empty() && !unreadable.is_empty() && unreadable.iter().all(|(_, it)| is_of_source(it));
         self.write_read(&read, &seen).await?;
-        self.write_unreadable(&unreadable, memory).await?;
+        self.write_unreadable(&unreadable).await?;
         if nothing_works {
             return Err(memory.whole_source(&unreadable[0].1));
         }
@@ -331,11 +334,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn write_unreadable(
-        &self,
-        unreadable: &[(PipelineName, ReadError)],
-        memory: &mut Memory,
-    ) -> sqlx::Result<()> {
+    async fn write_unreadable(&self, unreadable: &[(PipelineName, ReadError)]) -> sqlx::Result<()> {
         if unreadable.is_empty() {
             return Ok(());
         }
@@ -343,7 +342,6 @@ impl Sweep<'_> {
         for (name, error) in unreadable {
             let source = &self.source.gateway.source().name;
             pipelines::mark_unreadable(&mut conn, source, name, self.began, &error.explain()).await?;
-            memory.fails(name, error, self.began);
         }
         Ok(())
     }

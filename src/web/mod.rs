@@ -10,6 +10,7 @@ pub mod assets;
 pub mod auditor;
 pub mod cookie;
 pub mod csrf;
+pub mod display;
 pub mod duties;
 pub mod error;
 pub mod extract;

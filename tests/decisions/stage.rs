@@ -126,6 +126,7 @@ impl Stage {
             stepped_up_at: None,
             address: IpAddr::from([192, 0, 2, 7]),
             session_mark: "0123456789abcdef".into(),
+            must_change_password: false,
         };
         Approver::of(&person).unwrap()
     }

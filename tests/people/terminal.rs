@@ -94,6 +94,8 @@ async fn what_does_not_work_says_why_and_exits_with_one_and_wrong_usage_with_two
     assert_eq!(code(&CREATE[..5], "").0, 2, "a role is required");
     assert_eq!(code(&[&CREATE[..5], &["--role", "king"]].concat(), "").0, 2);
     assert_eq!(code(&["remove"], "").0, 2);
+    let (missing, why) = code(&["list", "--config", "/nowhere/countersign.toml"], "");
+    assert_eq!((missing, why.as_str()), (1, "the configuration file /nowhere/countersign.toml does not exist\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

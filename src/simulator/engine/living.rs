@@ -9,6 +9,7 @@ use crate::random::Random;
 use crate::simulator::{
     config::{PipelineConfig, WorldFileError, definition_of},
     definition::{Commit, Texts},
+    diary::outside,
     state::{Execution, Habits, Pipeline, Position, Status, Trigger},
     world::{Event, World},
 };
@@ -87,7 +88,7 @@ impl Turn<'_> {
         let Some(every) = self.pipeline.habits.every else { return };
         let seconds = every.0.as_secs_f64() * (0.5 + self.pipeline.random.fraction());
         let gap = SignedDuration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(every.0);
-        let due = from.checked_add(gap).unwrap_or(Timestamp::MAX);
+        let due = outside(&self.settings.pauses, from.checked_add(gap).unwrap_or(Timestamp::MAX));
         self.schedule.add(due, self.pipeline, Event::Arrive);
     }
 }

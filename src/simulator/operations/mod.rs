@@ -59,6 +59,11 @@ pub fn perform(operation: &str, request: &Request<'_>) -> Result<Done, ApiError>
     answer.map(|answer| (answer, None))
 }
 
+/// Whether an operation changes a world when it is granted.
+pub fn changes(operation: &str) -> bool {
+    !operation.starts_with("List") && !operation.starts_with("Get")
+}
+
 impl Request<'_> {
     /// A text member that the constraints made sure of.
     fn text(&self, name: &str) -> &str {

@@ -1,16 +1,23 @@
 //! The pages of people who decide: the queue, an approval, what became of a decision.
+//!
+//! Each page is a view struct with values already decided, made from what was read; the templates only print. Nothing
+//! here writes: the one thing that acts goes through `decisions`.
 
-use super::Failure;
+mod approval;
+mod approval_view;
+mod decide;
+mod deciding;
+mod queue;
+mod queue_view;
+mod result;
+mod result_view;
+#[cfg(test)]
+mod samples;
+mod stages;
+pub(super) mod trouble;
+mod warnings;
 
-pub async fn queue() -> Failure {
-    Failure::not_found()
-}
-pub async fn approval() -> Failure {
-    Failure::not_found()
-}
-pub async fn decide() -> Failure {
-    Failure::not_found()
-}
-pub async fn result() -> Failure {
-    Failure::not_found()
-}
+pub use approval::show as approval;
+pub use decide::submit as decide;
+pub use queue::show as queue;
+pub use result::show as result;

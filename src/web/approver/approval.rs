@@ -1,0 +1,109 @@
+//! `GET /approvals/{id}`: everything known about one approval, and the form to decide it.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::State;
+use sqlx::PgConnection;
+
+use super::approval_view::{ApprovalView, Known};
+use super::deciding::{Deciding, Problem};
+use super::queue::late;
+use super::trouble;
+use crate::decisions::new_form_key;
+use crate::domain::ids::ApprovalId;
+use crate::store::{approvals, queue, records};
+use crate::web::{AppState, Failure, Segment, Shell, SignedIn};
+
+/// The page, as it is read and as a refused decision shows it again.
+#[derive(Debug, Template, WebTemplate)]
+#[template(path = "approver/approval.html")]
+pub struct ApprovalPage {
+    pub shell: Shell,
+    pub view: ApprovalView,
+    pub form: Deciding,
+    pub problem: Option<Problem>,
+}
+
+/// Shows the approval as it was last seen.
+///
+/// # Errors
+/// 404 when there is none of this id (S-31).
+pub async fn show(
+    State(app): State<AppState>,
+    Segment((id,)): Segment<(ApprovalId,)>,
+    SignedIn(person): SignedIn,
+    shell: Shell,
+) -> Result<ApprovalPage, Failure> {
+    let known = load_known(&app, id).await?;
+    let form = Deciding::of(&known, &person, new_form_key(&app.random));
+    Ok(ApprovalPage { shell, view: ApprovalView::of(&known, app.clock.now()), form, problem: None })
+}
+
+/// Reads everything a page about this approval tells.
+///
+/// # Errors
+/// 404 when there is none of this id.
+pub async fn load_known(app: &AppState, id: ApprovalId) -> Result<Known, Failure> {
+    let mut conn = app.database.pages.acquire().await?;
+    read_known(app, &mut conn, id).await?.ok_or_else(Failure::not_found)
+}
+
+async fn read_known(app: &AppState, conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Option<Known>> {
+    let Some(approval) = approvals::find(conn, id).await? else { return Ok(None) };
+    let held = queue::find_holding(conn, id).await?;
+    let earlier = records::list_earlier(conn, &approval.gate, id).await?;
+    let sight = queue::find_sight(conn, &approval.gate.source, &approval.gate.pipeline).await?;
+    let troubles = trouble::of(&sight, app.clock.now(), late(&app.config));
+    Ok(Some(Known { approval, live: held, earlier, troubles, is_configured: sight.configured }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::shown::Difference;
+    use crate::web::approver::samples::{HOSTILE, all_known, person};
+    use crate::web::display::assert_inert;
+
+    fn page(known: &Known, role: &str) -> String {
+        let form = Deciding::of(known, &person(role), "key".into()).with_typed(HOSTILE, Some(HOSTILE.into()));
+        let problem =
+            Problem::changed(vec![Difference { what: "Comment", was: HOSTILE.into(), is: HOSTILE.into() }], known);
+        let view = ApprovalView::of(known, crate::web::approver::samples::now());
+        ApprovalPage { shell: Shell::bare("/"), view, form, problem: Some(problem) }.render().unwrap()
+    }
+
+    #[test]
+    fn no_sample_of_an_approval_lets_text_from_outside_become_markup() {
+        for (name, known) in all_known() {
+            for role in ["approver", "auditor"] {
+                // What the person typed goes back into the field as typed; only markup must not come of it.
+                assert_inert(name, &page(&known, role).replace(['\u{202e}', '\u{0}', '\u{1b}'], ""));
+            }
+        }
+    }
+
+    #[test]
+    fn each_button_says_what_it_will_do() {
+        let say = |wanted: &str| {
+            let (_, known) = all_known().into_iter().find(|(name, _)| *name == wanted).unwrap();
+            ApprovalView::of(&known, crate::web::approver::samples::now())
+        };
+        assert_eq!(
+            say("dull").if_approved,
+            "Approve lets run 1a2b3c4d of shop go on to action Deploy of stage Production."
+        );
+        assert_eq!(
+            say("dull").if_rejected,
+            "Reject fails stage Production of run 1a2b3c4d of shop: nothing after this gate happens. Say why in the summary."
+        );
+        assert!(say("stopping").if_approved.ends_with("then stops, because a stop was asked for."));
+        assert!(say("bare").if_approved.ends_with("complete: this gate is its last step."));
+    }
+
+    #[test]
+    fn the_largest_approval_is_a_page_that_a_phone_can_load() {
+        let (_, hostile) = all_known().into_iter().find(|(name, _)| *name == "hostile").unwrap();
+        let size = page(&hostile, "approver").len();
+        assert!(size < 200_000, "{size}");
+    }
+}

@@ -1,0 +1,143 @@
+//! `POST /approvals/{id}/decision`: hands the form to `decisions`, waits a little for AWS's answer, and sends the person
+//! to the result. Whatever is refused comes back as the page it came from, with what was typed.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::approval::{ApprovalPage, load_known};
+use super::approval_view::{ApprovalView, Known};
+use super::deciding::{Deciding, Problem};
+use crate::decisions::{Ask, Channel, DecideError, new_form_key};
+use crate::domain::decision::Verdict;
+use crate::domain::ids::{ApprovalId, DecisionId};
+use crate::domain::people::Approver;
+use crate::domain::shown::Fingerprint;
+use crate::web::{AppState, Approving, CsrfForm, Failure, Segment, Shell};
+
+/// How long the answer of AWS is waited for before the result page tells what is known by then (D-04).
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The fields of the form.
+#[derive(Debug, Deserialize)]
+pub struct Filled {
+    key: String,
+    fingerprint: String,
+    #[serde(default)]
+    summary: String,
+    verdict: String,
+}
+
+/// Decides.
+///
+/// # Errors
+/// 400 for a form that is not ours, 404 when there is no such approval.
+pub async fn submit(
+    State(app): State<AppState>,
+    Segment((id,)): Segment<(ApprovalId,)>,
+    Approving(approver): Approving,
+    shell: Shell,
+    form: CsrfForm<Filled>,
+) -> Result<Response, Failure> {
+    let filled = form.read();
+    let ask = filled.ask(id)?;
+    match app.decisions.decide(&approver, ask).await {
+        Ok(decision) => Ok(to_result(&app, id, decision).await),
+        Err(refused) => refusal(&app, &approver, id, (shell, filled), refused).await,
+    }
+}
+
+impl Filled {
+    fn ask(&self, approval: ApprovalId) -> Result<Ask, Failure> {
+        let not_ours =
+            || Failure::bad_request("This is not the form of an approval's page. Nothing was sent; reload the page.");
+        let is_key = (16..=128).contains(&self.key.len()) && self.key.bytes().all(|b| b.is_ascii_alphanumeric());
+        Ok(Ask {
+            approval,
+            fingerprint: Fingerprint::parse(&self.fingerprint).ok_or_else(not_ours)?,
+            verdict: Verdict::from_name(&self.verdict).ok_or_else(not_ours)?,
+            summary: self.summary.clone(),
+            key: is_key.then(|| self.key.clone()).ok_or_else(not_ours)?,
+            channel: Channel::Page,
+        })
+    }
+}
+
+async fn to_result(app: &AppState, id: ApprovalId, decision: DecisionId) -> Response {
+    // The intent is committed, so the result page has something to tell even if waiting fails.
+    if let Err(error) = app.decisions.await_answer(decision, PATIENCE).await {
+        tracing::warn!(%error, %decision, "could not wait for the answer");
+    }
+    Redirect::to(&format!("/approvals/{id}/result/{decision}")).into_response()
+}
+
+/// Shows the page again, saying why nothing was sent.
+async fn refusal(
+    app: &AppState,
+    by: &Approver,
+    id: ApprovalId,
+    (shell, filled): (Shell, Filled),
+    refused: DecideError,
+) -> Result<Response, Failure> {
+    let known = match load_known(app, id).await {
+        Ok(known) => known,
+        Err(_) if matches!(refused, DecideError::Unavailable) => return Err(unrecorded(id)),
+        Err(failure) => return Err(failure),
+    };
+    let (status, problem, at_field) = explain(refused, &known)?;
+    let form = Deciding::of(&known, by.person(), new_form_key(&app.random)).with_typed(&filled.summary, at_field);
+    let page = ApprovalPage { shell, view: ApprovalView::of(&known, app.clock.now()), form, problem };
+    Ok((status, page).into_response())
+}
+
+/// Status, what the top of the page says, and what is said at the field.
+type Told = (StatusCode, Option<Problem>, Option<String>);
+
+fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
+    let told = match refused {
+        DecideError::BadSummary(bad) => (StatusCode::UNPROCESSABLE_ENTITY, None, Some(bad.to_string())),
+        DecideError::Changed { differences, .. } => {
+            (StatusCode::CONFLICT, Some(Problem::changed(differences, known)), None)
+        }
+        DecideError::NotOpen { standing, .. } => (StatusCode::CONFLICT, Some(Problem::not_open(standing, known)), None),
+        DecideError::AlreadyDeciding { decision, by, verdict } => {
+            let by = crate::domain::text::visible(&by);
+            let mut problem = Problem::new(
+                format!("{by} has already {verdict} this. Nothing of yours was sent."),
+                "One decision at a time is on its way to AWS, and it is theirs.",
+            );
+            let result = format!("/approvals/{}/result/{decision}", known.approval.id);
+            problem.next = Some(("See what becomes of it".to_owned(), result));
+            (StatusCode::CONFLICT, Some(problem), None)
+        }
+        DecideError::KeyReused => {
+            let problem = Problem::new(
+                "This form was sent before, with something else in it. Nothing was sent now.",
+                "What you wrote is kept below. If you still mean it, press the button again.",
+            );
+            (StatusCode::UNPROCESSABLE_ENTITY, Some(problem), None)
+        }
+        DecideError::Unreadable(why) => {
+            let problem = Problem::new(
+                "AWS could not be read just now. Nothing was sent.",
+                format!(
+                    "A decision is only sent after a fresh look at what waits. The reason: {why}. Try again in a moment."
+                ),
+            );
+            (StatusCode::SERVICE_UNAVAILABLE, Some(problem), None)
+        }
+        DecideError::NoSuchApproval => return Err(Failure::not_found()),
+        DecideError::NotAllowed(why) => return Err(Failure::forbidden(why)),
+        DecideError::Unavailable => return Err(unrecorded(known.approval.id)),
+    };
+    Ok(told)
+}
+
+fn unrecorded(id: ApprovalId) -> Failure {
+    Failure::unavailable(Duration::from_secs(2))
+        .saying("The decision could not be recorded just now, so nothing was sent to AWS. Try again in a moment.")
+        .with_next("Back to the approval", format!("/approvals/{id}"))
+}

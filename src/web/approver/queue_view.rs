@@ -1,0 +1,359 @@
+//! The queue as its template prints it: cards, the filter, what is in trouble, and why the list is empty when it is.
+//! Decided here from what was read; the template only prints.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::trouble::{self, Trouble};
+use crate::domain::decision::Verdict;
+use crate::domain::details::SourceSeen;
+use crate::domain::shown::ShownRevision;
+use crate::domain::text::visible;
+use crate::store::queue::{MOST, SourceSight, Waiting};
+use crate::web::display::{Address, Caller, Said, Started, TimeLeft, TriggerRead, count, first_line, short_id};
+use crate::web::parts::{Chip, Moment};
+
+/// So many cards at most, to keep a page under 200 KB (U-03).
+pub const CARDS: usize = 100;
+
+/// What a person asked the queue for. Empty text matches everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    pub q: String,
+    pub source: String,
+    /// Counts from 1; 0 and 1 are the first.
+    pub page: u32,
+}
+
+impl Filter {
+    fn is_set(&self) -> bool {
+        !self.q.trim().is_empty() || !self.source.is_empty()
+    }
+
+    fn takes(&self, waiting: &Waiting) -> bool {
+        if !self.source.is_empty() && waiting.shown.gate.source.as_str() != self.source {
+            return false;
+        }
+        let text = searched(waiting).to_lowercase();
+        self.q.to_lowercase().split_whitespace().all(|word| text.contains(word))
+    }
+
+    /// The address of another page of the same list.
+    fn address(&self, page: usize) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("q", &self.q).append_pair("source", &self.source).append_pair("page", &page.to_string());
+        format!("/?{}", query.finish())
+    }
+}
+
+/// Everything about an approval that the filter looks through.
+fn searched(waiting: &Waiting) -> String {
+    let shown = &waiting.shown;
+    let gate = &shown.gate;
+    let mut parts = vec![gate.pipeline.as_str(), gate.stage.as_str(), gate.action.as_str(), &shown.execution];
+    parts.extend([shown.account.as_str(), shown.region.as_str()]);
+    parts.extend(shown.comment.as_ref().map(|comment| comment.text.as_str()));
+    for revision in &shown.revisions {
+        parts.push(&revision.id);
+        parts.extend(revision.message.as_ref().map(|message| message.text.as_str()));
+        parts.extend(revision.author.as_deref());
+    }
+    for source in &waiting.sources {
+        parts.extend([&source.branch, &source.author, &source.author_email].into_iter().flatten().map(String::as_str));
+    }
+    parts.extend(waiting.trigger.as_ref().and_then(|trigger| trigger.detail.as_deref()));
+    parts.extend(waiting.live.as_ref().map(|live| live.by.as_str()));
+    parts.join("\n")
+}
+
+/// The queue.
+#[derive(Debug, Clone)]
+pub struct QueueView {
+    /// `12 approvals wait for a decision.`
+    pub tally: String,
+    pub cards: Vec<Card>,
+    pub filter: Filter,
+    pub sources: Vec<SourceChoice>,
+    pub troubles: Vec<Trouble>,
+    pub empty: Option<Empty>,
+    /// When everything was last read.
+    pub read_at: Option<Moment>,
+    pub previous: Option<String>,
+    pub next: Option<String>,
+}
+
+/// One source to filter by.
+#[derive(Debug, Clone)]
+pub struct SourceChoice {
+    pub name: String,
+    pub label: String,
+    pub is_chosen: bool,
+}
+
+/// Why there is no card.
+#[derive(Debug, Clone)]
+pub struct Empty {
+    pub headline: String,
+    pub explanation: String,
+    pub offer_all: bool,
+}
+
+/// One waiting approval.
+#[derive(Debug, Clone)]
+pub struct Card {
+    pub id: String,
+    pub pipeline: String,
+    pub stage: String,
+    pub action: String,
+    pub source: String,
+    pub account: String,
+    pub region: String,
+    pub chip: Chip,
+    pub left: TimeLeft,
+    pub opened: Moment,
+    pub execution: String,
+    pub revisions: Vec<RevisionLine>,
+    pub more_revisions: Option<String>,
+    pub comment: Option<Said>,
+    pub review: Option<Address>,
+    pub started: Option<Started>,
+    /// `Ana approves; on its way to AWS.`
+    pub deciding: Option<String>,
+    pub newer: Option<String>,
+    /// Set while it cannot be read: what is shown may be old.
+    pub last_seen: Option<Moment>,
+}
+
+/// One source revision in a line.
+#[derive(Debug, Clone)]
+pub struct RevisionLine {
+    pub id: String,
+    pub message: String,
+    pub author: Option<String>,
+    pub branch: Option<String>,
+}
+
+impl QueueView {
+    /// What the page shows at `now`. `late` is how long after a complete read a source counts as not being read.
+    #[must_use]
+    pub fn of(
+        waiting: &[Waiting],
+        sight: &[SourceSight],
+        filter: Filter,
+        (now, late): (Timestamp, SignedDuration),
+    ) -> Self {
+        let matching: Vec<&Waiting> = waiting.iter().filter(|waiting| filter.takes(waiting)).collect();
+        let last_page = matching.len().div_ceil(CARDS).max(1);
+        let page = (filter.page.max(1) as usize).min(last_page);
+        let cards = matching.iter().skip((page - 1) * CARDS).take(CARDS).map(|waiting| Card::of(waiting, now));
+        let troubles = trouble::list(sight, now, late);
+        let swept = sight.iter().filter(|source| source.configured).map(|source| source.swept_at);
+        let read_at = swept.min().flatten().map(|at| Moment::new(at, now));
+        Self {
+            tally: tally(matching.len(), waiting.len(), &filter),
+            cards: cards.collect(),
+            sources: choices(sight, &filter),
+            empty: matching.is_empty().then(|| Empty::of(waiting.len(), sight, !troubles.is_empty())),
+            troubles,
+            read_at,
+            previous: (page > 1).then(|| filter.address(page - 1)),
+            next: (page < last_page).then(|| filter.address(page + 1)),
+            filter: Filter { q: visible(&filter.q), ..filter },
+        }
+    }
+}
+
+fn tally(matching: usize, all: usize, filter: &Filter) -> String {
+    let wait = if matching == 1 { "waits" } else { "wait" };
+    let total = count(all as u64, "approval", "approvals");
+    if filter.is_set() {
+        return format!("{matching} of {total} match the filter.");
+    }
+    if i64::try_from(all).is_ok_and(|all| all >= MOST) {
+        return format!("More than {total} {wait} for a decision; only these are listed. Use the filter.");
+    }
+    format!("{total} {wait} for a decision.")
+}
+
+fn choices(sight: &[SourceSight], filter: &Filter) -> Vec<SourceChoice> {
+    let choice = |source: &SourceSight| SourceChoice {
+        name: source.name.clone(),
+        label: trouble::name_with_place(source),
+        is_chosen: source.name == filter.source,
+    };
+    sight.iter().map(choice).collect()
+}
+
+impl Empty {
+    fn of(all: usize, sight: &[SourceSight], in_trouble: bool) -> Self {
+        let (headline, explanation, offer_all) = if all > 0 {
+            ("Nothing matches the filter", "Other approvals wait for a decision.", true)
+        } else if sight.is_empty() {
+            (
+                "No source is known yet",
+                "The portal has not read AWS since it was set up. That takes a few seconds after the first start; if this \
+                 stays, ask the operator to check the sources in countersign.toml.",
+                false,
+            )
+        } else if sight.iter().any(|source| source.swept_at.is_none() && source.blind.is_none()) {
+            ("AWS is being read for the first time", "What waits will appear here as it is found.", false)
+        } else if in_trouble {
+            ("Nothing is known to wait", "Not everything can be read just now: see above.", false)
+        } else {
+            ("Nothing waits for a decision", "New approvals appear here by themselves.", false)
+        };
+        Self { headline: headline.to_owned(), explanation: explanation.to_owned(), offer_all }
+    }
+}
+
+impl Card {
+    fn of(waiting: &Waiting, now: Timestamp) -> Self {
+        let shown = &waiting.shown;
+        let hidden = shown.revisions.len().saturating_sub(2) as u64 + shown.more_revisions;
+        Self {
+            id: waiting.id.to_string(),
+            pipeline: shown.gate.pipeline.to_string(),
+            stage: shown.gate.stage.to_string(),
+            action: shown.gate.action.to_string(),
+            source: shown.gate.source.to_string(),
+            account: visible(&shown.account),
+            region: visible(&shown.region),
+            chip: Chip::of(waiting.standing()),
+            left: TimeLeft::new(waiting.expires_at, waiting.expires_about, now),
+            opened: Moment::new(waiting.opened_at, now).about(waiting.opened_about),
+            execution: short_id(&shown.execution),
+            revisions: shown
+                .revisions
+                .iter()
+                .take(2)
+                .map(|revision| RevisionLine::of(revision, &waiting.sources))
+                .collect(),
+            more_revisions: (hidden > 0).then(|| format!("and {}", count(hidden, "more source", "more sources"))),
+            comment: shown.comment.as_ref().map(|comment| Said::beginning(comment, 3, 200)),
+            review: shown.review_url.as_ref().map(Address::read),
+            started: waiting
+                .trigger
+                .as_ref()
+                .map(|trigger| Started::read(TriggerRead { kind: &trigger.kind, detail: trigger.detail.as_deref() })),
+            deciding: waiting.live.as_ref().map(|live| deciding(&live.by, live.verdict)),
+            newer: (waiting.newer > 0)
+                .then(|| format!("{} behind this one", count(waiting.newer, "newer run waits", "newer runs wait"))),
+            last_seen: waiting.unread_since.map(|_| Moment::new(waiting.seen_open_at, now)),
+        }
+    }
+
+    /// Who or what started the run, where AWS says.
+    #[must_use]
+    pub fn starter(&self) -> Option<&Caller> {
+        self.started.as_ref().and_then(|started| started.by.as_ref())
+    }
+}
+
+fn deciding(by: &str, verdict: Verdict) -> String {
+    let by = visible(by);
+    match verdict {
+        Verdict::Approved => format!("{by} said “approve”; AWS has not confirmed it yet."),
+        Verdict::Rejected => format!("{by} said “reject”; AWS has not confirmed it yet."),
+    }
+}
+
+impl RevisionLine {
+    fn of(revision: &ShownRevision, sources: &[SourceSeen]) -> Self {
+        let branch =
+            sources.iter().find(|source| source.name == revision.name).and_then(|source| source.branch.as_deref());
+        Self {
+            branch: branch.map(visible),
+            id: short_id(&revision.id),
+            message: revision.message.as_ref().map(|message| first_line(&message.text)).unwrap_or_default(),
+            author: revision.author.as_deref().map(visible),
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod samples {
+    //! The queue in every situation it knows.
+
+    use super::*;
+    use crate::domain::decision::State;
+    use crate::web::approver::samples::{HOSTILE, blind, degraded, hostile_shown, live, now, shown, sight, waiting};
+
+    pub fn view(waiting: &[Waiting], sight: &[SourceSight], q: &str) -> QueueView {
+        let filter = Filter { q: q.to_owned(), ..Filter::default() };
+        QueueView::of(waiting, sight, filter, (now(), SignedDuration::from_mins(2)))
+    }
+
+    pub fn all() -> Vec<(&'static str, QueueView)> {
+        let one = waiting(1, shown("shop"));
+        let busy = Waiting { live: Some(live(HOSTILE, State::Unsure)), newer: 3, ..waiting(2, shown("billing")) };
+        let old = Waiting { unread_since: Some(now()), trigger: None, ..waiting(3, shown("search")) };
+        let hostile = |n| Waiting { live: Some(live(HOSTILE, State::Intent)), ..waiting(n, hostile_shown()) };
+        let unswept = SourceSight { swept_at: None, ..sight() };
+        let removed = SourceSight { configured: false, ..sight() };
+        vec![
+            ("no source", view(&[], &[], "")),
+            ("first read", view(&[], &[unswept], "")),
+            ("nothing waits", view(&[], &[sight()], "")),
+            ("blind and empty", view(&[], &[blind()], "")),
+            ("filtered to nothing", view(&[one.clone()], &[sight()], "nonesuch")),
+            ("hostile filter", view(&[one.clone()], &[sight()], HOSTILE)),
+            ("one", view(&[one.clone()], &[sight()], "")),
+            ("many", view(&[one, busy, old], &[sight(), degraded(), blind(), removed], "")),
+            ("full", view(&(0..200).map(|n| waiting(n, shown("shop"))).collect::<Vec<_>>(), &[sight()], "")),
+            ("longest", view(&(0..250).map(hostile).collect::<Vec<_>>(), &[sight()], "")),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::approver::samples::{blind, degraded, now, shown, sight, waiting};
+    use samples::view;
+
+    #[test]
+    fn the_filter_looks_through_pipeline_comment_commit_and_person_word_by_word() {
+        let both = [waiting(1, shown("shop")), waiting(2, shown("billing"))];
+        for (q, found) in [
+            ("", 2),
+            ("SHOP", 1),
+            ("shop release", 1),
+            ("gift cards", 2),
+            ("3f1c0de5", 2),
+            ("mia billing", 1),
+            ("smoke shop nothing", 0),
+            ("%", 0),
+        ] {
+            assert_eq!(view(&both, &[sight()], q).cards.len(), found, "{q}");
+        }
+        assert_eq!(view(&both, &[sight()], "shop").tally, "1 of 2 approvals match the filter.");
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_is_told_with_since_when_why_and_what_to_do() {
+        let told = view(&[], &[sight(), blind(), degraded()], "").troubles;
+        assert_eq!(told[0].headline, "Source prod (111122223333, eu-west-1) cannot be read.");
+        assert!(told[0].why.as_deref().unwrap().starts_with("AWS does not allow codepipeline:ListPipelines"));
+        assert!(told[0].so.contains("Tell the operator"));
+        assert_eq!(told[1].headline, "Source prod (111122223333, eu-west-1) was last read completely 1 h ago.");
+        assert_eq!(told[2].headline, "7 pipelines of source prod (111122223333, eu-west-1) cannot be read.");
+        assert!(told[2].so.ends_with(", …."), "{}", told[2].so);
+    }
+
+    #[test]
+    fn more_than_a_page_of_approvals_is_paged_and_the_filter_kept() {
+        let many: Vec<_> = (0..230).map(|n| waiting(n, shown("shop"))).collect();
+        let page = |page| {
+            let filter = Filter { q: "a&b shop".into(), page, ..Filter::default() };
+            QueueView::of(
+                &many,
+                &[sight()],
+                Filter { q: "shop".into(), ..filter },
+                (now(), SignedDuration::from_mins(2)),
+            )
+        };
+        assert_eq!((page(0).cards.len(), page(3).cards.len(), page(99).cards.len()), (100, 30, 30));
+        assert_eq!(page(2).next.as_deref(), Some("/?q=shop&source=&page=3"));
+        assert_eq!(page(1).previous, None);
+    }
+}

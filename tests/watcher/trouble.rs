@@ -1,0 +1,239 @@
+//! Blindness is loud, and one broken thing does not stop the others.
+
+use countersign::simulator::config::Rate;
+use countersign::simulator::{Fault, FaultKind, Verdict};
+use countersign::store::sources;
+use countersign::watcher::Ended;
+
+use crate::harness::{GATES, INES, Stage, other_source, source};
+
+async fn blindness(stage: &Stage) -> Option<(String, String)> {
+    let mut conn = stage.database.pages.acquire().await.unwrap();
+    let all = sources::list(&mut conn).await.unwrap();
+    let shops = all.into_iter().find(|it| it.name.as_str() == "shops").unwrap();
+    shops.blind.map(|(since, why)| (since.to_string(), why))
+}
+
+async fn unreadable(stage: &Stage) -> Vec<(String, String)> {
+    let mut conn = stage.database.pages.acquire().await.unwrap();
+    let name = source(&stage.sim).name;
+    let all = countersign::store::pipelines::list(&mut conn, &name).await.unwrap();
+    let mut bad: Vec<_> = all.into_iter().filter_map(|it| Some((it.name.to_string(), it.unreadable?.1))).collect();
+    bad.sort_unstable();
+    bad
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_read_says_since_when_and_why_and_keeps_its_approvals() {
+    let stage = Stage::gates().await;
+    stage.open("shop");
+    stage.sweep().await;
+    stage.step(60);
+    stage.world.deny("ListPipelines", None);
+    let status = stage.sweep().await;
+    assert!(matches!(status.ended, Ended::Blind(_)));
+    let (since, why) = blindness(&stage).await.unwrap();
+    assert_eq!(since, "2026-11-21T08:01:00Z");
+    assert!(why.contains("Allow codepipeline:ListPipelines in the policy"), "{why}");
+    stage.step(60);
+    stage.sweep().await;
+    assert_eq!(blindness(&stage).await.unwrap().0, since, "since when, not since the last look");
+    assert_eq!(stage.waiting().await.len(), 1);
+
+    stage.sim.clear_faults();
+    stage.sweep().await;
+    assert_eq!(blindness(&stage).await, None);
+    assert_eq!(stage.kinds().await, ["approval.opened", "source.blind", "source.seen"]);
+}
+
+#[tokio::test]
+async fn one_denied_pipeline_does_not_stop_the_others_and_is_tried_again_later() {
+    let stage = Stage::gates().await;
+    for name in ["queue", "shop"] {
+        stage.open(name);
+    }
+    let fault = stage.world.deny("GetPipelineState", Some("queue"));
+    let status = stage.sweep().await;
+    assert_eq!((&status.ended, status.unreadable, status.waiting), (&Ended::Read, 1, 1));
+    let bad = unreadable(&stage).await;
+    assert_eq!(bad[0].0, "queue");
+    assert!(bad[0].1.contains("codepipeline:GetPipelineState"), "{bad:?}");
+    assert_eq!(blindness(&stage).await, None);
+
+    // Not with every sweep; but in time.
+    stage.sim.release(fault);
+    stage.calls();
+    stage.step(15);
+    stage.sweep().await;
+    assert_eq!(stage.waiting().await.len(), 1);
+    stage.step(60);
+    stage.sweep().await;
+    assert_eq!(stage.waiting().await.len(), 2);
+    assert_eq!(unreadable(&stage).await, []);
+}
+
+#[tokio::test]
+async fn without_list_action_executions_approvals_are_found_as_configured_and_parallel_says_why_not() {
+    // What AWSCodePipelineApproverAccess allows.
+    let stage = Stage::gates().await;
+    let open = stage.open("shop");
+    stage.open("swarm");
+    stage.world.deny("ListActionExecutions", None);
+    stage.sweep().await;
+    let found = stage.only().await;
+    assert_eq!(found.gate.pipeline.as_str(), "shop");
+    assert_eq!(found.shown.comment.as_ref().unwrap().text, "Ship shop: #{SourceVariables.CommitMessage}");
+    assert!(!found.details.resolved && found.details.complete);
+    assert_eq!(found.shown.revisions.len(), 1);
+    let bad = unreadable(&stage).await;
+    assert!(bad[0].0 == "swarm" && bad[0].1.contains("codepipeline:ListActionExecutions"), "{bad:?}");
+
+    let again = stage.reader.refresh(found.id).await.unwrap();
+    assert_eq!(again.fingerprint, found.fingerprint);
+    stage.step(1);
+    stage.world.decide(&open, Verdict::Approved, "", INES);
+    stage.sweep().await;
+    assert!(stage.waiting().await.is_empty());
+}
+
+#[tokio::test]
+async fn details_that_could_not_be_read_are_read_with_the_next_sweep() {
+    let stage = Stage::gates().await;
+    stage.open("shop");
+    let broken = Fault::on("ListActionExecutions", FaultKind::Reset { applied: false });
+    let fault = stage.sim.add_fault(broken);
+    stage.sweep().await;
+    assert!(!stage.only().await.details.complete);
+    stage.sim.release(fault);
+    stage.sweep().await;
+    let found = stage.only().await;
+    assert!(found.details.complete && found.details.resolved);
+    assert!(found.shown.comment.unwrap().text.starts_with("Ship shop: "));
+}
+
+#[tokio::test]
+async fn expired_credentials_blind_the_source_until_they_work_again() {
+    let stage = Stage::start(GATES, |sim| vec![source(sim)]).await;
+    stage.open("shop");
+    stage.sim.add_fault(Fault::on("ListPipelines", FaultKind::Expired));
+    let status = stage.sweep().await;
+    let Ended::Blind(why) = status.ended else { panic!("{status:?}") };
+    assert!(why.starts_with("The AWS credentials of this source do not work"), "{why}");
+    stage.sim.clear_faults();
+    assert_eq!(stage.sweep().await.ended, Ended::Read);
+    assert_eq!(stage.waiting().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_blinds_its_source_and_no_other() {
+    let wrong = |sim: &_| {
+        let external_id = Some("somebody-else".to_owned().into());
+        vec![source(sim), countersign::config::SourceConfig { external_id, ..other_source(sim) }]
+    };
+    let stage = Stage::start(GATES, wrong).await;
+    stage.open("shop");
+    let all = stage.watcher.activate().await;
+    let ended: Vec<_> = all.iter().map(|status| (status.source.as_str(), &status.ended)).collect();
+    let Ended::Blind(why) = ended[0].1 else { panic!("{ended:?}") };
+    assert_eq!(ended[0].0, "branch");
+    assert!(why.contains("credentials of this source do not work"), "{why}");
+    assert_eq!(*ended[1].1, Ended::Read);
+    assert_eq!(stage.waiting().await.len(), 1);
+}
+
+#[tokio::test]
+async fn credentials_of_another_account_than_configured_are_refused() {
+    let wrong =
+        |sim: &_| vec![countersign::config::SourceConfig { account: Some("999999999999".into()), ..source(sim) }];
+    let stage = Stage::start(GATES, wrong).await;
+    stage.open("shop");
+    let status = stage.sweep().await;
+    let Ended::Blind(why) = status.ended else { panic!("{status:?}") };
+    assert!(why.contains("belong to account 111122223333, but the configuration says 999999999999"), "{why}");
+    assert!(stage.all().await.is_empty());
+}
+
+#[tokio::test]
+async fn without_sts_the_account_is_read_from_a_pipelines_arn() {
+    let stage = Stage::gates().await;
+    let no_sts = FaultKind::Error {
+        status: 404,
+        code: "UnknownOperationException".into(),
+        message: String::new(),
+        body: countersign::simulator::ErrorBody::Json,
+        applied: false,
+    };
+    stage.sim.add_fault(Fault::on("GetCallerIdentity", no_sts));
+    stage.open("shop");
+    stage.sweep().await;
+    assert_eq!(stage.only().await.shown.account, crate::harness::ACCOUNT);
+}
+
+#[tokio::test]
+async fn being_throttled_slows_reading_down_and_loses_nothing() {
+    let stage = Stage::gates().await;
+    for name in ["queue", "shop", "swarm"] {
+        stage.open(name);
+    }
+    stage.sim.add_fault(Fault::on("GetPipelineState", FaultKind::Throttle).times(2));
+    let status = stage.sweep().await;
+    assert_eq!((&status.ended, status.waiting), (&Ended::Read, 3));
+    assert!(status.reads_per_second < 1000.0);
+    assert_eq!(stage.calls()["GetPipelineState"], 5, "three pipelines, and twice again");
+}
+
+#[tokio::test]
+async fn a_source_throttled_for_long_is_blind_and_throttled_once_is_not() {
+    let stage = Stage::gates().await;
+    stage.open("shop");
+    stage.sweep().await;
+    stage.world.limit_calls(Some(Rate { per_second: 0.0, burst: 0.0 }));
+    stage.sweep().await;
+    assert_eq!(blindness(&stage).await, None);
+    stage.sweep().await;
+    assert!(blindness(&stage).await.unwrap().1.contains("slow down"));
+    assert_eq!(stage.waiting().await.len(), 1);
+    stage.world.limit_calls(None);
+    stage.sweep().await;
+    assert_eq!(blindness(&stage).await, None);
+}
+
+#[tokio::test]
+async fn a_source_taken_out_of_the_configuration_keeps_its_rows_and_is_marked() {
+    let mut stage = Stage::start(GATES, |sim| vec![source(sim), other_source(sim)]).await;
+    stage.open("shop");
+    stage.sweep().await;
+    stage.restart(vec![other_source(&stage.sim)]).await;
+    let mut conn = stage.database.pages.acquire().await.unwrap();
+    let all = sources::list(&mut conn).await.unwrap();
+    let configured: Vec<_> = all.iter().map(|it| (it.name.as_str(), it.configured)).collect();
+    assert_eq!(configured, [("branch", true), ("shops", false)]);
+    drop(conn);
+    let left = stage.waiting().await.swap_remove(0);
+    let error = stage.reader.refresh(left.id).await.unwrap_err();
+    assert_eq!(error.to_string(), "the source shops is no longer configured");
+}
+
+#[tokio::test]
+async fn an_approval_taken_for_gone_by_mistake_is_found_again() {
+    let stage = Stage::gates().await;
+    stage.open("shop");
+    stage.sweep().await;
+    // For a moment AWS claims that the pipeline does not exist.
+    let missing = FaultKind::Error {
+        status: 400,
+        code: "PipelineNotFoundException".into(),
+        message: "Account '111122223333' does not have a pipeline with name 'shop'".into(),
+        body: countersign::simulator::ErrorBody::Json,
+        applied: false,
+    };
+    let fault = stage.sim.add_fault(Fault::on("GetPipelineState", missing).of("shop"));
+    stage.step(1);
+    stage.sweep().await;
+    assert!(stage.waiting().await.is_empty());
+    stage.sim.release(fault);
+    stage.step(15);
+    stage.sweep().await;
+    assert_eq!(stage.waiting().await.len(), 1);
+    assert_eq!(stage.kinds().await, ["approval.opened", "approval.closed", "approval.opened"]);
+}
