@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn each_mistake_names_its_key() {
-        let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+        let cases: &[Case<'_>] = &[
             ("listne = \"x\"", &[], "listne"),
             ("poll_interval = \"1ms\"", &[], "poll_interval"),
             ("poll_interval = \"soon\"", &[], "poll_interval"),

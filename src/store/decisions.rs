@@ -488,8 +488,8 @@ pub async fn mark_read_back(conn: &mut PgConnection, from: Expected, read: &Read
         from.state.name(),
         from.attempt,
         read.due.to_sqlx(),
-        read.open_at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
-        read.needs_person.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
+        read.open_at.map(jiff_sqlx::ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
+        read.needs_person.map(jiff_sqlx::ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
         read.reason
     )
     .execute(conn)
@@ -522,7 +522,7 @@ pub async fn mark_settled(conn: &mut PgConnection, from: Expected, end: &Ending<
         end.now.to_sqlx(),
         end.code,
         end.reason,
-        end.approved_at.map(|at| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>
+        end.approved_at.map(jiff_sqlx::ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>
     )
     .execute(conn)
     .await?;

@@ -48,6 +48,10 @@ impl Chrome {
             .await
             .expect("a Chromium session starts");
         driver.set_page_load_timeout(Duration::from_secs(60)).await.unwrap();
+        if !device.script {
+            let off = json!({ "cmd": "Emulation.setScriptExecutionDisabled", "params": { "value": true } });
+            driver.handle().cmd(Wire::ExtensionCommand(Box::new(Tell(off)))).await.unwrap();
+        }
         Self { driver, driver_process, _profile: profile }
     }
 
@@ -57,7 +61,18 @@ impl Chrome {
 
     /// What is seen, as text.
     pub async fn text(&self) -> String {
-        self.driver.find(By::Css("body")).await.unwrap().text().await.unwrap()
+        // Waits for the page that is on its way.
+        self.driver.query(By::Css("main")).first().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until the page says `words`, and returns what it says.
+    pub async fn read(&self, words: &str) -> String {
+        let says = format!("//main[contains(normalize-space(.), \"{words}\")]");
+        let found = self.driver.query(By::XPath(says)).wait(Duration::from_secs(30), Duration::from_millis(100)).first().await;
+        match found {
+            Ok(main) => main.text().await.unwrap(),
+            Err(_) => panic!("{} does not say {words:?}:\n{}", self.path().await, self.text().await),
+        }
     }
 
     pub async fn path(&self) -> String {
@@ -115,14 +130,39 @@ impl Chrome {
         answer.value_json().unwrap().as_str().unwrap_or_default().trim().to_owned()
     }
 
+    /// The addresses of visible links that begin with `prefix`, as written, in the order of the page.
+    pub async fn hrefs(&self, prefix: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for link in self.driver.find_all(By::Css(format!("main a[href^='{prefix}']"))).await.unwrap() {
+            let href = link.attr("href").await.unwrap().unwrap();
+            if link.is_displayed().await.unwrap() && !found.contains(&href) {
+                found.push(href);
+            }
+        }
+        found
+    }
+
+    /// Types into whatever has the focus.
+    pub async fn press(&self, keys: &str) {
+        self.driver.active_element().await.unwrap().send_keys(keys).await.unwrap();
+    }
+
+    /// Presses Tab until the focus is on the button of this name.
+    pub async fn tab_to(&self, name: &str) {
+        for _ in 0..40 {
+            let focused = self.driver.active_element().await.unwrap();
+            if self.computed(&focused, "computedlabel").await == name {
+                return;
+            }
+            focused.send_keys("\u{e004}").await.unwrap();
+        }
+        panic!("{name:?} is not reached by Tab on {}", self.path().await);
+    }
+
     /// How far the page is wider than the window, in CSS pixels.
     pub async fn overflow(&self) -> i64 {
         let body = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
         self.driver.execute(body, vec![]).await.unwrap().json().as_i64().unwrap()
-    }
-
-    pub async fn screenshot(&self, path: &std::path::Path) {
-        self.driver.screenshot(path).await.unwrap();
     }
 
     pub async fn quit(self) {
@@ -149,6 +189,22 @@ impl ExtensionCommand for Look {
     }
     fn endpoint(&self) -> Arc<str> {
         self.0.clone()
+    }
+}
+
+/// A command to the browser's own protocol.
+#[derive(Debug)]
+struct Tell(Value);
+
+impl ExtensionCommand for Tell {
+    fn parameters_json(&self) -> Option<Value> {
+        Some(self.0.clone())
+    }
+    fn method(&self) -> reqwest::Method {
+        reqwest::Method::POST
+    }
+    fn endpoint(&self) -> Arc<str> {
+        "/goog/cdp/execute".into()
     }
 }
 
@@ -179,12 +235,9 @@ fn capabilities(device: Device, profile: &std::path::Path) -> Capabilities {
             "deviceMetrics": { "width": device.width, "height": device.height, "pixelRatio": 2.0, "touch": true }
         });
     }
-    if !device.script {
-        options["prefs"] = json!({ "profile.managed_default_content_settings.javascript": 2 });
-    }
     let mut capabilities = Capabilities::new();
-    capabilities.insert("browserName".into(), json!("chrome"));
-    capabilities.insert("goog:chromeOptions".into(), options);
+    capabilities.set("browserName", "chrome").unwrap();
+    capabilities.set("goog:chromeOptions", options).unwrap();
     capabilities
 }
 
@@ -193,7 +246,7 @@ fn port_of(driver: &mut Child) -> u16 {
     let output = BufReader::new(driver.stdout.take().expect("its output is piped"));
     let mut lines = output.lines().map_while(Result::ok);
     let port = lines
-        .find_map(|line| line.split("on port ").nth(1)?.trim_end_matches('.').parse().ok())
+        .find_map(|line| line.split("started successfully on port ").nth(1)?.trim_end_matches('.').parse().ok())
         .expect("chromedriver says its port");
     // It keeps printing; nobody listening must not stop it.
     std::thread::spawn(move || lines.for_each(drop));
