@@ -2,6 +2,7 @@
 //! is only told (stages, newer runs) is updated without one. A read older than what is known changes nothing.
 
 use jiff::{SignedDuration, Timestamp};
+use sqlx::{PgConnection, PgPool};
 
 use super::closing::closing;
 use super::describe::{Scene, describe};
@@ -11,6 +12,7 @@ use super::{Reader, RefreshError, record, stages};
 use crate::codepipeline::Gateway;
 use crate::codepipeline::observed::{PipelineState, ReadError};
 use crate::domain::approval::{AtAws, Decided};
+use crate::domain::details::{Details, short};
 use crate::domain::ids::{ApprovalId, Gate};
 use crate::domain::summary::Marker;
 use crate::store::approvals::{self, Approval, Closing};
@@ -21,6 +23,8 @@ const FOUND_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a read was about.
 pub(super) struct Scope<'a> {
+    /// Decisions have connections of their own (P-05).
+    pub pool: &'a PgPool,
     pub gateway: &'a Gateway,
     pub place: &'a Place,
     pub pipeline: &'a Pipeline,
@@ -57,7 +61,7 @@ impl Reader {
         let ended = scope.known.iter().filter(|it| !sight.waiting.iter().any(|waiting| is_same(it, waiting)));
         for approval in ended.filter(|it| sight.covers(it)) {
             match fate::find_ending(scope.gateway, approval, sight.state.as_ref()).await {
-                Ok(ending) => swept.closed += usize::from(self.close(approval, &ending).await?),
+                Ok(ending) => swept.closed += usize::from(self.close(scope.pool, approval, &ending).await?),
                 Err(error) => swept.trouble = Some(error),
             }
         }
@@ -68,7 +72,7 @@ impl Reader {
     pub(super) async fn close_all(&self, scope: &Scope<'_>) -> Result<Swept, RefreshError> {
         let mut swept = Swept::default();
         for approval in scope.known {
-            swept.closed += usize::from(self.close(approval, &Ending::gone(fate::DELETED)).await?);
+            swept.closed += usize::from(self.close(scope.pool, approval, &Ending::gone(fate::DELETED)).await?);
         }
         Ok(swept)
     }
@@ -85,14 +89,12 @@ impl Reader {
         let mut now = if strict || !approval.details.complete {
             let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, strict).await?;
             self.described(scope, state, (waiting, &facts), (approval.id, sight.began, approval.found_at)).await?
-        } else if let Some(state) = state {
-            Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
         } else {
-            return Ok(());
+            Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
         };
         now.seen_open_at = approval.seen_open_at.max(sight.began);
         if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
-            let mut tx = self.0.database.pages.begin().await?;
+            let mut tx = scope.pool.begin().await?;
             approvals::mark_described(&mut tx, &now).await?;
             tx.commit().await?;
         }
@@ -103,7 +105,7 @@ impl Reader {
     async fn open(&self, scope: &Scope<'_>, sight: &Sight, waiting: &Waiting) -> Result<bool, RefreshError> {
         let gate = gate_of(scope, waiting);
         let earlier = {
-            let mut conn = self.0.database.pages.acquire().await?;
+            let mut conn = scope.pool.acquire().await?;
             approvals::find_by_token(&mut conn, &gate, &waiting.token).await?
         };
         if earlier.as_ref().is_some_and(|earlier| !may_be_found_again(earlier, sight.began)) {
@@ -115,7 +117,7 @@ impl Reader {
         let id = earlier.as_ref().map_or_else(|| ApprovalId(self.0.random.uuid_v7(found_at)), |earlier| earlier.id);
         let since = earlier.as_ref().map_or(found_at, |earlier| earlier.found_at);
         let new = self.described(scope, state, (waiting, &facts), (id, sight.began, since)).await?;
-        let mut tx = self.0.database.pages.begin().await?;
+        let mut tx = scope.pool.begin().await?;
         let is_news = if earlier.is_some() {
             approvals::mark_found_again(&mut tx, id, sight.began).await?
                 && approvals::mark_described(&mut tx, &new).await?
@@ -138,7 +140,7 @@ impl Reader {
         (id, began, found_at): (ApprovalId, Timestamp, Timestamp),
     ) -> Result<Approval, RefreshError> {
         let setting = {
-            let mut conn = self.0.database.pages.acquire().await?;
+            let mut conn = scope.pool.acquire().await?;
             pipelines::find_gate(&mut conn, &gate_of(scope, waiting)).await?
         };
         let (place, pipeline) = (scope.place, scope.pipeline);
@@ -147,9 +149,9 @@ impl Reader {
     }
 
     /// Ends an approval, unless a decision made here may have been what ended it. False: nothing was written.
-    async fn close(&self, approval: &Approval, ending: &Ending) -> Result<bool, RefreshError> {
+    async fn close(&self, pool: &PgPool, approval: &Approval, ending: &Ending) -> Result<bool, RefreshError> {
         let Some(closing) = closing(approval, ending, self.0.clock.now()) else { return Ok(false) };
-        let mut tx = self.0.database.pages.begin().await?;
+        let mut tx = pool.begin().await?;
         let locked = approvals::find_for_update(&mut tx, approval.id).await?;
         if locked.is_none_or(|now| now.at_aws != AtAws::Open)
             || approvals::awaits_settling(&mut tx, approval.id).await?
@@ -165,7 +167,7 @@ impl Reader {
 }
 
 /// A summary that ends with the marker of a decision made here on this approval was not written elsewhere.
-async fn attributed(conn: &mut sqlx::PgConnection, approval: &Approval, closing: Closing) -> sqlx::Result<Closing> {
+async fn attributed(conn: &mut PgConnection, approval: &Approval, closing: Closing) -> sqlx::Result<Closing> {
     let marker = closing.decided_summary.as_deref().and_then(Marker::read);
     match marker {
         Some(marker) if approvals::is_own_marker(conn, approval.id, &marker).await? => {
@@ -193,18 +195,15 @@ fn gate_of(scope: &Scope<'_>, waiting: &Waiting) -> Gate {
 }
 
 /// What is told about a request that waits as before. Costs a read only when other runs wait behind it than before.
-async fn retold(
-    scope: &Scope<'_>,
-    state: &PipelineState,
-    waiting: &Waiting,
-    approval: &Approval,
-) -> crate::domain::details::Details {
-    let old = &approval.details;
-    let runs = if stages::has_others_behind(old, state, waiting) {
+async fn retold(scope: &Scope<'_>, state: Option<&PipelineState>, waiting: &Waiting, approval: &Approval) -> Details {
+    let run_status = waiting.run_status.as_deref().map(short).or_else(|| approval.details.run_status.clone());
+    let old = Details { run_status, ..approval.details.clone() };
+    let Some(state) = state else { return old };
+    let runs = if stages::has_others_behind(&old, state, waiting) {
         // Which runs they are is worth telling even when AWS does not say more about them just now.
         Some(scope.gateway.list_runs(&scope.pipeline.name, 100).await.unwrap_or_default())
     } else {
         None
     };
-    stages::updated(old, scope.pipeline, state, waiting, runs.as_deref())
+    stages::updated(&old, scope.pipeline, state, waiting, runs.as_deref())
 }

@@ -34,6 +34,8 @@ pub(super) struct Waiting {
     pub mode: Mode,
     /// When the action last changed: when it began to wait.
     pub changed_at: Option<Timestamp>,
+    /// `Stopping`: the run ends with this approval, whatever is answered.
+    pub run_status: Option<String>,
 }
 
 impl Waiting {
@@ -155,6 +157,7 @@ impl Sight {
                     token,
                     mode: mode.clone(),
                     changed_at: latest.changed_at,
+                    run_status: stage.latest.as_ref().map(|run| run.status.clone()).filter(|it| it == "Stopping"),
                 });
             }
         }

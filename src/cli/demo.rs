@@ -68,9 +68,13 @@ impl Demo {
         let place = self.take_place()?;
         let stage = Stage::set(self, &place, listener.local_addr()?, stop.clone()).await?;
         let playing = stage.play(&place, listener).await?;
-        stop.cancelled().await;
+        let lives = tokio::select! {
+            () = stop.cancelled() => true,
+            () = playing.duties.died() => false,
+        };
         say("Stopping; everything is kept for the next start.");
         playing.end().await?;
+        ensure!(lives, "a part of the portal died, as the log tells; start the demo again");
         Ok(ExitCode::SUCCESS)
     }
 
@@ -92,7 +96,6 @@ struct Stage {
     simulator: SimulatorHandle,
     config: Config,
     opened: Serving,
-    stop: CancellationToken,
 }
 
 impl Stage {
@@ -121,8 +124,8 @@ impl Stage {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let simulator = Simulator::resume(world.clone(), clock, anywhere, diary).await?;
         let sources = demo::sources(&world, &simulator.endpoint().parse()?);
-        serve_reviews(reviews, simulator.clone(), stop.clone());
-        Ok(Self { memory, simulator, config: config(sources), opened, stop })
+        serve_reviews(reviews, simulator.clone(), stop);
+        Ok(Self { memory, simulator, config: config(sources), opened })
     }
 
     /// Starts the portal, and says how to get in.
@@ -130,10 +133,13 @@ impl Stage {
         say("  starting the portal");
         let (state, watcher) = serve::assemble(self.config, self.opened.database).await?;
         admit(&state.accounts, &self.memory).await?;
+        // Once before anybody looks, so that the first page already shows what waits.
+        watcher.register().await?;
+        watcher.activate().await;
         let duties = Duties::start(&state, watcher);
         let running = App::start(state, listener)?;
         say(welcome(&running, place, &self.memory, &self.simulator));
-        Ok(Playing { running, duties, private: self.opened.private, simulator: self.simulator, stop: self.stop })
+        Ok(Playing { running, duties, private: self.opened.private, simulator: self.simulator })
     }
 }
 
@@ -143,14 +149,12 @@ struct Playing {
     duties: Duties,
     private: Option<PrivatePostgres>,
     simulator: SimulatorHandle,
-    stop: CancellationToken,
 }
 
 impl Playing {
     async fn end(self) -> anyhow::Result<()> {
         // The simulator goes last: decisions under way still need it.
         let ended = serve::end(self.running, self.duties, self.private).await;
-        self.stop.cancel();
         self.simulator.stop();
         ended
     }

@@ -6,8 +6,12 @@ mod support;
 
 mod access;
 mod answers;
+mod approval;
+mod deciding;
 mod door;
 mod harness;
+mod history;
 mod markup;
 mod process;
+mod queue;
 mod requests;
