@@ -137,7 +137,7 @@ pub async fn upsert(conn: &mut PgConnection, source: &SourceName, new: &Pipeline
         source.as_str(),
         new.name.as_str(),
         new.version,
-        new.updated_at.map(|at| at.to_sqlx()) as _,
+        new.updated_at.map(jiff_sqlx::ToSqlx::to_sqlx) as _,
         new.mode.name(),
         new.pipeline_type,
         Json(&new.stages) as _,
