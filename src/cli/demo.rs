@@ -153,6 +153,7 @@ struct Playing {
 
 impl Playing {
     async fn end(self) -> anyhow::Result<()> {
+        // The simulator goes last: decisions under way still need it.
         let ended = serve::end(self.running, self.duties, self.private).await;
         self.simulator.stop();
         ended
