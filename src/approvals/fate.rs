@@ -73,7 +73,7 @@ pub(super) async fn find_ending(
     if ending.fate != Fate::Abandoned {
         return Ok(ending);
     }
-    // An edit abandons the action just as a stop does; only the run tells them apart.
+    // An edit abandons the action just as a stop does (an action's statuses have no word for it); the run tells them apart.
     match from_run(gateway, approval).await {
         Ok(Some(run)) if matches!(run.fate, Fate::Gone { .. } | Fate::Superseded) => {
             Ok(Ending { fate: run.fate, ..ending })
@@ -93,7 +93,7 @@ async fn find_by_evidence(
         Err(deleted) => return Ok(deleted),
     };
     if let InState::Conclusive(ending) = in_state {
-        return with_reason(gateway, approval, ending).await;
+        return Ok(ending);
     }
     let listed = gateway.list_action_runs(&approval.gate.pipeline, &approval.execution).await;
     match listed {
@@ -198,7 +198,7 @@ async fn from_action_runs(gateway: &Gateway, approval: &Approval, runs: &[Action
     if let Some(run) = ours
         && let Some(fate) = finished(&run.status, run.summary.clone(), run.updated_by.clone())
     {
-        return with_reason(gateway, approval, Ending { at: run.updated_at, ..Ending::of(fate) }).await;
+        return Ok(Ending { at: run.updated_at, ..Ending::of(fate) });
     }
     let another = runs.iter().filter(here).any(|run| run.status == "InProgress" && !is_ours(approval, run));
     let from_run = from_run(gateway, approval).await?;
@@ -225,17 +225,6 @@ fn is_ours(approval: &Approval, run: &ActionRun) -> bool {
         (Some(ours), Some(theirs)) => ours == theirs,
         _ => run.started_at.is_none_or(|at| at >= approval.opened_at),
     }
-}
-
-/// An action is abandoned when its run is stopped and when its pipeline is edited (there is no word for the latter among
-/// an action's statuses); the run tells which.
-async fn with_reason(gateway: &Gateway, approval: &Approval, ending: Ending) -> Result<Ending, ReadError> {
-    if ending.fate != Fate::Abandoned {
-        return Ok(ending);
-    }
-    let of_run = from_run(gateway, approval).await?;
-    let reason = of_run.filter(|it| !matches!(it.fate, Fate::Failed { .. }));
-    Ok(Ending { at: ending.at, ..reason.unwrap_or(ending) })
 }
 
 /// What the run's own status says, where that ends the request. By itself a guess: the request may have been answered

@@ -1,8 +1,9 @@
 //! The approval table: every waiting or once waiting request at a gate, by gate and token. A request that was answered,
 //! stopped or ran out never opens again; only one that was taken for gone may turn out to be there after all.
 
+mod changes;
+
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -16,6 +17,8 @@ use crate::domain::ids::{
 use crate::domain::mode::Mode;
 use crate::domain::shown::{Fingerprint, Shown};
 use crate::domain::summary::Marker;
+
+pub use changes::{insert, mark_all_seen_open, mark_closed, mark_described, mark_found_again, mark_seen_open};
 
 /// An approval as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,93 +215,6 @@ pub async fn list_open_of_pipeline(
     rows.fetch_all(conn).await?.into_iter().map(|row| Approval::try_from(row).map_err(Into::into)).collect()
 }
 
-/// Inserts an approval that was found open. False: it is known already, open or not, and stays as it is.
-///
-/// # Errors
-/// Whatever the database says.
-pub async fn insert(conn: &mut PgConnection, new: &Approval) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "insert into portal.approval (id, source, pipeline, stage, action, execution_id, action_execution_id, token,
-            token_hash, execution_mode, pipeline_version, opened_at, opened_about, expires_at, expires_about, found_at,
-            seen_open_at, shown, fingerprint, details)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
-        on conflict on constraint approval_once do nothing",
-        new.id.0,
-        new.gate.source.as_str(),
-        new.gate.pipeline.as_str(),
-        new.gate.stage.as_str(),
-        new.gate.action.as_str(),
-        new.execution.as_str(),
-        new.action_execution,
-        new.token.expose(),
-        &new.token.hash(),
-        new.mode.name(),
-        new.pipeline_version,
-        new.opened_at.to_sqlx(),
-        new.opened_about,
-        new.expires_at.to_sqlx(),
-        new.expires_about,
-        new.found_at.to_sqlx(),
-        new.seen_open_at.to_sqlx(),
-        new.shown_json,
-        &new.fingerprint.0,
-        Json(&new.details) as _,
-    )
-    .execute(&mut *conn)
-    .await?;
-    let inserted = done.rows_affected() == 1;
-    if inserted {
-        keep_shown(conn, new, new.found_at).await?;
-    }
-    Ok(inserted)
-}
-
-/// Writes down what is shown and told about an open approval, as it was read now. False: it is no longer open.
-///
-/// # Errors
-/// Whatever the database says.
-pub async fn mark_described(conn: &mut PgConnection, now: &Approval) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "update portal.approval set action_execution_id = $2, pipeline_version = $3, opened_at = $4, opened_about = $5,
-            expires_at = $6, expires_about = $7, seen_open_at = greatest(seen_open_at, $8), shown = $9,
-            fingerprint = $10, details = $11
-        where id = $1 and at_aws = 'open'",
-        now.id.0,
-        now.action_execution,
-        now.pipeline_version,
-        now.opened_at.to_sqlx(),
-        now.opened_about,
-        now.expires_at.to_sqlx(),
-        now.expires_about,
-        now.seen_open_at.to_sqlx(),
-        now.shown_json,
-        &now.fingerprint.0,
-        Json(&now.details) as _,
-    )
-    .execute(&mut *conn)
-    .await?;
-    let changed = done.rows_affected() == 1;
-    if changed {
-        keep_shown(conn, now, now.seen_open_at).await?;
-    }
-    Ok(changed)
-}
-
-/// Keeps a version of what was shown, so that a decision on an older one can be told what has changed since.
-async fn keep_shown(conn: &mut PgConnection, version: &Approval, at: Timestamp) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into portal.shown (fingerprint, approval_id, shown, seen_at) values ($1, $2, $3, $4)
-        on conflict (fingerprint) do nothing",
-        &version.fingerprint.0,
-        version.id.0,
-        version.shown_json,
-        at.to_sqlx()
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// What a page showed that carried this fingerprint. `None`: this approval was never shown like that.
 ///
 /// # Errors
@@ -316,79 +232,6 @@ pub async fn find_shown(
     .fetch_optional(conn)
     .await?;
     json.map(|json| serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
-}
-
-/// A read that began at `at` saw it open. False: it is no longer open.
-///
-/// # Errors
-/// Whatever the database says.
-pub async fn mark_seen_open(conn: &mut PgConnection, id: ApprovalId, at: Timestamp) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "update portal.approval set seen_open_at = greatest(seen_open_at, $2) where id = $1 and at_aws = 'open'",
-        id.0,
-        at.to_sqlx()
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Reads that began at the given times saw these approvals open.
-///
-/// # Errors
-/// Whatever the database says.
-pub async fn mark_all_seen_open(conn: &mut PgConnection, seen: &[(ApprovalId, Timestamp)]) -> sqlx::Result<()> {
-    let ids: Vec<Uuid> = seen.iter().map(|(id, _)| id.0).collect();
-    let times: Vec<jiff_sqlx::Timestamp> = seen.iter().map(|(_, at)| at.to_sqlx()).collect();
-    sqlx::query!(
-        "update portal.approval a set seen_open_at = greatest(a.seen_open_at, seen.at)
-        from unnest($1::uuid[], $2::timestamptz[]) seen (id, at)
-        where a.id = seen.id and a.at_aws = 'open'",
-        &ids,
-        &times as _,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Ends an open approval. False: it had ended already.
-///
-/// # Errors
-/// Whatever the database says.
-pub async fn mark_closed(conn: &mut PgConnection, id: ApprovalId, closing: &Closing) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "update portal.approval set at_aws = $2, closed_at = $3, closed_why = $4, decided = $5, decided_by = $6,
-            decided_summary = $7
-        where id = $1 and at_aws = 'open'",
-        id.0,
-        closing.at_aws.name(),
-        closing.closed_at.to_sqlx(),
-        closing.closed_why,
-        closing.decided.map(Decided::name),
-        closing.decided_by,
-        closing.decided_summary,
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Opens a request again that was taken for gone and is there after all. False: it ended in another way, or is open.
-///
-/// # Errors
-/// Whatever the database says.
-pub async fn mark_found_again(conn: &mut PgConnection, id: ApprovalId, at: Timestamp) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "update portal.approval set at_aws = 'open', closed_at = null, closed_why = null,
-            seen_open_at = greatest(seen_open_at, $2)
-        where id = $1 and at_aws = 'gone'",
-        id.0,
-        at.to_sqlx()
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Whether something that was decided here may have reached AWS and is not settled: how this approval ended is then the

@@ -1,6 +1,9 @@
 //! One sweep of one source: list, compare, read what may hold a request, write the difference. Costs one read for every
 //! thousand pipelines and one for every pipeline with a gate; anything more is for what changed.
 
+mod memory;
+mod outcome;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,45 +16,15 @@ use super::{Ended, Source, SourceStatus, definitions};
 use crate::approvals::{Approval, Reader, RefreshError, Swept};
 use crate::clock::Clock;
 use crate::codepipeline::observed::{Listing, ReadError};
-use crate::domain::ids::{ApprovalId, PipelineName};
+use crate::domain::ids::PipelineName;
 use crate::store::pipelines::{self, Pipeline};
 use crate::store::{approvals, sources};
 
+pub(super) use memory::Memory;
+use memory::Trouble;
+
 /// How many pipelines are read at a time. The pace limits the reads; this only hides the time they take.
 const AT_A_TIME: usize = 8;
-/// A pipeline that may not be read, or answers nonsense, is tried again after this, then after twice as long …
-const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(60);
-const LAST_RETRY: SignedDuration = SignedDuration::from_mins(15);
-/// Throttling passes by itself; a source counts as unreadable when this many sweeps in a row failed for it.
-const THROTTLED_SWEEPS: u32 = 2;
-
-/// What is remembered from sweep to sweep. Losing it costs reads alone.
-#[derive(Default)]
-pub(super) struct Memory {
-    account_is_settled: bool,
-    throttled_sweeps: u32,
-    retries: HashMap<PipelineName, Retry>,
-}
-
-struct Retry {
-    failures: u32,
-    next: Timestamp,
-}
-
-/// Why a sweep ends early.
-enum Trouble {
-    Blind(String),
-    /// Asked to slow down; the source is not called unreadable yet.
-    Patience(String),
-    Failed(sqlx::Error),
-}
-
-impl From<sqlx::Error> for Trouble {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
 /// Sweeps the source and says how it went. Never fails as a whole: what went wrong is on the source, or in the status.
 pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop: &CancellationToken) -> SourceStatus {
     let mut memory = source.memory.lock().await;
@@ -267,122 +240,8 @@ impl Sweep<'_> {
         let mut conn = self.reader.database().pages.acquire().await?;
         pipelines::find(&mut conn, &self.source.gateway.source().name, name).await
     }
-
-    /// Writes down which pipelines were read and which could not be.
-    async fn write(
-        &self,
-        outcomes: Vec<(PipelineName, Outcome)>,
-        memory: &mut Memory,
-        status: &mut SourceStatus,
-    ) -> Result<(), Trouble> {
-        let mut read = Vec::new();
-        let mut seen: Vec<(ApprovalId, Timestamp)> = Vec::new();
-        let mut unreadable: Vec<(PipelineName, ReadError)> = Vec::new();
-        for (name, outcome) in outcomes {
-            match outcome {
-                Outcome::Idle => memory.works(&name),
-                Outcome::Skipped => status.unreadable += 1,
-                Outcome::Stopped => {}
-                Outcome::Unreadable(error) => {
-                    memory.fails(&name, &error, self.began);
-                    unreadable.push((name, error));
-                }
-                Outcome::Read(swept) => {
-                    status.gated += 1;
-                    status.waiting += swept.seen.len() + swept.opened;
-                    status.opened += swept.opened;
-                    status.closed += swept.closed;
-                    seen.extend(swept.seen);
-                    match swept.trouble {
-                        Some(error) => unreadable.push((name, error)),
-                        None => {
-                            memory.works(&name);
-                            read.push((name, self.began));
-                        }
-                    }
-                }
-            }
-        }
-        status.unreadable += unreadable.len();
-        let nothing_works =
-            read.is_empty() && !unreadable.is_empty() && unreadable.iter().all(|(_, it)| is_of_source(it));
-        self.write_read(&read, &seen).await?;
-        self.write_unreadable(&unreadable).await?;
-        if nothing_works {
-            return Err(memory.whole_source(&unreadable[0].1));
-        }
-        memory.throttled_sweeps = 0;
-        if !self.stop.is_cancelled() {
-            let mut conn = self.reader.database().pages.acquire().await?;
-            sources::mark_swept(&mut conn, &self.source.gateway.source().name, self.began).await?;
-        }
-        Ok(())
-    }
-
-    async fn write_read(
-        &self,
-        read: &[(PipelineName, Timestamp)],
-        seen: &[(ApprovalId, Timestamp)],
-    ) -> sqlx::Result<()> {
-        let mut conn = self.reader.database().pages.acquire().await?;
-        if !read.is_empty() {
-            pipelines::mark_read(&mut conn, &self.source.gateway.source().name, read).await?;
-        }
-        if !seen.is_empty() {
-            approvals::mark_all_seen_open(&mut conn, seen).await?;
-        }
-        Ok(())
-    }
-
-    async fn write_unreadable(&self, unreadable: &[(PipelineName, ReadError)]) -> sqlx::Result<()> {
-        if unreadable.is_empty() {
-            return Ok(());
-        }
-        let mut conn = self.reader.database().pages.acquire().await?;
-        for (name, error) in unreadable {
-            let source = &self.source.gateway.source().name;
-            pipelines::mark_unreadable(&mut conn, source, name, self.began, &error.explain()).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Whether an error is about the way to AWS rather than about one pipeline.
-fn is_of_source(error: &ReadError) -> bool {
-    matches!(error, ReadError::Throttled | ReadError::Unreachable(_) | ReadError::Credentials(_))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Memory {
-    fn is_waiting(&self, name: &PipelineName, now: Timestamp) -> bool {
-        self.retries.get(name).is_some_and(|retry| retry.next > now)
-    }
-
-    fn works(&mut self, name: &PipelineName) {
-        self.retries.remove(name);
-    }
-
-    /// Being denied, and nonsense, are not tried with every sweep; a bad connection is.
-    fn fails(&mut self, name: &PipelineName, error: &ReadError, now: Timestamp) {
-        if is_of_source(error) {
-            return;
-        }
-        let retry = self.retries.entry(name.clone()).or_insert(Retry { failures: 0, next: now });
-        let wait = FIRST_RETRY * (1_i32 << retry.failures.min(8));
-        retry.failures += 1;
-        retry.next = now + wait.min(LAST_RETRY);
-    }
-
-    fn whole_source(&mut self, error: &ReadError) -> Trouble {
-        if *error == ReadError::Throttled {
-            self.throttled_sweeps += 1;
-            if self.throttled_sweeps < THROTTLED_SWEEPS {
-                return Trouble::Patience(error.explain());
-            }
-        }
-        Trouble::Blind(error.explain())
-    }
 }

@@ -2,35 +2,30 @@
 //! the pace sees every throttled attempt; every list is read to its end or to a stated bound; an answer about another
 //! pipeline than the one asked for is refused.
 
-use std::future::Future;
+mod identity;
+mod reading;
+
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use aws_sdk_codepipeline::Client;
-use aws_sdk_codepipeline::config::http::HttpResponse;
-use aws_sdk_codepipeline::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_codepipeline::types::ActionExecutionFilter;
 use tokio::time::Instant;
 
 use super::convert;
 use super::credentials::{ConnectError, Connection, Settings};
-use super::error::read_error;
 use super::observed::{ActionRun, Definition, Listing, PipelineState, ReadError, Run, RunDetail};
 use super::pace::Pace;
 use crate::config::SourceConfig;
 use crate::domain::ids::{ExecutionId, PipelineName};
 use crate::random::Random;
 
-/// How often a read is tried in all (D-05).
-const ATTEMPTS: u32 = 3;
+pub use identity::Identity;
+use reading::all_pages;
+
 /// No list has more pages than this; an endless one is a broken answer, not work.
 const MOST_PAGES: usize = 200;
-/// Credentials are not loaded afresh more often than this.
-const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// What a person waits for is read at this pace, beside the sweep's.
 const URGENT_PER_SECOND: u32 = 20;
-/// How long STS may take to say which account this is; without an answer the account is learnt elsewhere.
-const IDENTITY_TIME: Duration = Duration::from_secs(3);
 
 /// One source's connection. Cheap to clone; clones share pace and credentials.
 #[derive(Debug, Clone)]
@@ -49,13 +44,6 @@ struct Shared {
     identity: Mutex<Option<Identity>>,
     sweeps: Pace,
     urgent: Pace,
-}
-
-/// Whose credentials are used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    pub account: String,
-    pub arn: String,
 }
 
 /// A page of a list, and the token of the next one.
@@ -113,31 +101,6 @@ impl Gateway {
 
     pub(super) fn connection(&self) -> Connection {
         self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whose credentials these are; asked once. `None` where there is no STS to ask: not every endpoint has one.
-    pub async fn identify(&self) -> Option<Identity> {
-        if let Some(known) = self.identity() {
-            return Some(known);
-        }
-        let sts = self.connection().sts;
-        let asked = tokio::time::timeout(IDENTITY_TIME, sts.get_caller_identity().send()).await.ok()?.ok()?;
-        let identity = Identity { account: asked.account.filter(|it| convert::is_account(it))?, arn: asked.arn? };
-        *self.shared.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.clone());
-        Some(identity)
-    }
-
-    fn identity(&self) -> Option<Identity> {
-        self.shared.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether an ARN that AWS names as the author of something is this portal's own: the role that is assumed, whatever
-    /// the session, or the user. False where that is not known.
-    #[must_use]
-    pub fn is_own(&self, arn: &str) -> bool {
-        let role = self.shared.source.role_arn.as_deref();
-        let known = self.identity().map(|identity| identity.arn);
-        role.or(known.as_deref()).is_some_and(|own| is_same_caller(own, arn))
     }
 
     /// Every pipeline of the account and region.
@@ -248,128 +211,5 @@ impl Gateway {
         };
         let output = self.read("codepipeline:GetPipelineExecution", call).await?;
         convert::run_detail(name, execution, output)
-    }
-
-    /// Loads the credentials again, from wherever the configuration says. False if that was done a moment ago.
-    pub(super) async fn renew_credentials(&self) -> bool {
-        {
-            let mut renewed = self.shared.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-            if renewed.elapsed() < RENEW_EVERY {
-                return false;
-            }
-            *renewed = Instant::now();
-        }
-        match Connection::open(&self.shared.source, &self.shared.settings).await {
-            Ok(connection) => {
-                *self.shared.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    fn pace(&self) -> &Pace {
-        if self.urgent { &self.shared.urgent } else { &self.shared.sweeps }
-    }
-
-    async fn read<T, E, F>(&self, action: &'static str, call: impl Fn(Client) -> F) -> Result<T, ReadError>
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    {
-        let mut spent = Duration::ZERO;
-        let mut tried = 0;
-        loop {
-            self.pace().turn().await;
-            let started = Instant::now();
-            let left = self.shared.settings.attempt.saturating_sub(spent);
-            let error = match tokio::time::timeout(left, call(self.connection().reads)).await {
-                Ok(Ok(output)) => {
-                    self.pace().answered();
-                    return Ok(output);
-                }
-                Ok(Err(failure)) => read_error(action, &failure),
-                Err(_) => ReadError::Unreachable("it did not answer in time".into()),
-            };
-            tried += 1;
-            spent += started.elapsed();
-            if error == ReadError::Throttled {
-                // The limit is the account's: what one asks too often, the other must not ask either.
-                self.shared.sweeps.throttled();
-                self.shared.urgent.throttled();
-            }
-            let again = match &error {
-                ReadError::Credentials(_) => tried == 1 && self.renew_credentials().await,
-                error => error.is_passing(),
-            };
-            if !again || tried >= ATTEMPTS || spent >= self.shared.settings.attempt {
-                return Err(error);
-            }
-            self.wait(tried).await;
-        }
-    }
-
-    /// Full jitter: somewhere between nothing and a wait that doubles with each try.
-    async fn wait(&self, tried: u32) {
-        let most = self.shared.settings.first_wait * 2_u32.saturating_pow(tried);
-        tokio::time::sleep(most.mul_f64(self.shared.random.fraction())).await;
-    }
-}
-
-/// Reads page after page, at most `most` of them.
-async fn all_pages<T, F>(page: impl Fn(Option<String>) -> F, most: usize) -> Result<Vec<T>, ReadError>
-where
-    F: Future<Output = Result<Page<T>, ReadError>>,
-{
-    let mut all = Vec::new();
-    let mut token = None;
-    for _ in 0..most {
-        let got = page(token.clone()).await?;
-        all.extend(got.items);
-        if got.next.is_none() {
-            return Ok(all);
-        }
-        if got.next == token {
-            return Err(ReadError::Broken("a list whose next page is the same page again".into()));
-        }
-        token = got.next;
-    }
-    // A caller that wants only the newest pages asked for no more; an endless list ends here for everybody.
-    if most >= MOST_PAGES {
-        return Err(ReadError::Broken(format!("a list of more than {MOST_PAGES} pages")));
-    }
-    Ok(all)
-}
-
-/// Compares callers without the session of an assumed role: `arn:aws:iam::1:role/path/R` acts as
-/// `arn:aws:sts::1:assumed-role/R/session`.
-fn is_same_caller(own: &str, other: &str) -> bool {
-    caller(own) == caller(other)
-}
-
-fn caller(arn: &str) -> (&str, &str, &str) {
-    let mut parts = arn.splitn(6, ':').skip(4);
-    let account = parts.next().unwrap_or_default();
-    let resource = parts.next().unwrap_or(arn);
-    match resource.split_once('/') {
-        Some(("assumed-role", rest)) => (account, "role", rest.split('/').next().unwrap_or(rest)),
-        Some(("role", path)) => (account, "role", path.rsplit('/').next().unwrap_or(path)),
-        _ => (account, "", resource),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_role_is_recognised_whatever_its_session() {
-        let role = "arn:aws:iam::111122223333:role/teams/countersign";
-        assert!(is_same_caller(role, "arn:aws:sts::111122223333:assumed-role/countersign/countersign-rec-7"));
-        assert!(!is_same_caller(role, "arn:aws:sts::444455556666:assumed-role/countersign/x"));
-        assert!(!is_same_caller(role, "arn:aws:iam::111122223333:user/countersign"));
-        let user = "arn:aws:iam::111122223333:user/portal";
-        assert!(is_same_caller(user, user));
-        assert!(!is_same_caller(user, "arn:aws:iam::111122223333:user/ines"));
     }
 }

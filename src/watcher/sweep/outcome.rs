@@ -1,0 +1,111 @@
+//! Writing down what a sweep saw: which pipelines were read, which could not be, and what that says about the source.
+
+use jiff::Timestamp;
+
+use super::memory::is_of_source;
+use super::{Memory, Outcome, Sweep, Trouble};
+use crate::codepipeline::observed::ReadError;
+use crate::domain::ids::{ApprovalId, PipelineName};
+use crate::store::{approvals, pipelines, sources};
+use crate::watcher::SourceStatus;
+
+impl Sweep<'_> {
+    /// Writes down which pipelines were read and which could not be.
+    pub(super) async fn write(
+        &self,
+        outcomes: Vec<(PipelineName, Outcome)>,
+        memory: &mut Memory,
+        status: &mut SourceStatus,
+    ) -> Result<(), Trouble> {
+        let mut tally = Tally::default();
+        for (name, outcome) in outcomes {
+            tally.take(name, outcome, memory, (status, self.began));
+        }
+        status.unreadable += tally.unreadable.len();
+        self.write_read(&tally.read, &tally.seen).await?;
+        self.write_unreadable(&tally.unreadable).await?;
+        if let Some(error) = tally.of_the_whole_source() {
+            return Err(memory.whole_source(error));
+        }
+        memory.throttled_sweeps = 0;
+        if !self.stop.is_cancelled() {
+            let mut conn = self.reader.database().pages.acquire().await?;
+            sources::mark_swept(&mut conn, &self.source.gateway.source().name, self.began).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_read(
+        &self,
+        read: &[(PipelineName, Timestamp)],
+        seen: &[(ApprovalId, Timestamp)],
+    ) -> sqlx::Result<()> {
+        let mut conn = self.reader.database().pages.acquire().await?;
+        if !read.is_empty() {
+            pipelines::mark_read(&mut conn, &self.source.gateway.source().name, read).await?;
+        }
+        if !seen.is_empty() {
+            approvals::mark_all_seen_open(&mut conn, seen).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_unreadable(&self, unreadable: &[(PipelineName, ReadError)]) -> sqlx::Result<()> {
+        if unreadable.is_empty() {
+            return Ok(());
+        }
+        let mut conn = self.reader.database().pages.acquire().await?;
+        for (name, error) in unreadable {
+            let source = &self.source.gateway.source().name;
+            pipelines::mark_unreadable(&mut conn, source, name, self.began, &error.explain()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The outcomes, sorted.
+#[derive(Default)]
+struct Tally {
+    read: Vec<(PipelineName, Timestamp)>,
+    seen: Vec<(ApprovalId, Timestamp)>,
+    unreadable: Vec<(PipelineName, ReadError)>,
+}
+
+impl Tally {
+    fn take(
+        &mut self,
+        name: PipelineName,
+        outcome: Outcome,
+        memory: &mut Memory,
+        (status, began): (&mut SourceStatus, Timestamp),
+    ) {
+        match outcome {
+            Outcome::Idle => memory.works(&name),
+            Outcome::Skipped => status.unreadable += 1,
+            Outcome::Stopped => {}
+            Outcome::Unreadable(error) => {
+                memory.fails(&name, &error, began);
+                self.unreadable.push((name, error));
+            }
+            Outcome::Read(swept) => {
+                status.gated += 1;
+                status.waiting += swept.seen.len() + swept.opened;
+                status.opened += swept.opened;
+                status.closed += swept.closed;
+                self.seen.extend(swept.seen);
+                memory.works(&name);
+                match swept.trouble {
+                    Some(error) => self.unreadable.push((name, error)),
+                    None => self.read.push((name, began)),
+                }
+            }
+        }
+    }
+
+    /// Set when nothing at all could be read, for reasons that are not any pipeline's.
+    fn of_the_whole_source(&self) -> Option<&ReadError> {
+        let (_, first) = self.unreadable.first()?;
+        let all = self.read.is_empty() && self.unreadable.iter().all(|(_, error)| is_of_source(error));
+        all.then_some(first)
+    }
+}
