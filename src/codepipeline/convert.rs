@@ -15,6 +15,7 @@ use super::observed::{
     ReadError, Revision, Run, RunDetail, StageDefinition, StageRun, StageState, Trigger,
 };
 use crate::domain::ids::{ActionName, ApprovalToken, BadId, ExecutionId, PipelineName, StageName};
+use crate::domain::text::Clipped;
 
 /// The variables of a source action that say what a revision is and whose. Other variables may hold secrets.
 const SOURCE_VARIABLES: &[&str] = &[
@@ -68,7 +69,8 @@ fn broken(bad: &BadId) -> ReadError {
 }
 
 fn mode(mode: Option<&types::ExecutionMode>) -> Mode {
-    Mode::from_name(&clean(mode.map_or("", types::ExecutionMode::as_str)))
+    // A word that AWS has not invented yet is kept, but no more of it than a name has.
+    Mode::from_name(&Clipped::new(mode.map_or("", types::ExecutionMode::as_str), 100).text)
 }
 
 fn is_gate(kind: Option<&types::ActionTypeId>) -> bool {
@@ -250,12 +252,15 @@ pub(super) fn run_detail(
     same_pipeline(pipeline, run.pipeline_name.as_deref())?;
     same_execution(asked, run.pipeline_execution_id.as_deref())?;
     let variables = run.variables.iter().flatten();
+    let mut revisions: Vec<_> = run.artifact_revisions.iter().flatten().map(artifact_revision).collect();
+    // The same answer must be shown the same, in whatever order AWS lists it.
+    revisions.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
     Ok(RunDetail {
         execution: asked.clone(),
         status: run.status.as_ref().map_or_else(String::new, |status| status.as_str().to_owned()),
         status_summary: text(run.status_summary.as_deref()),
         pipeline_version: run.pipeline_version,
-        revisions: run.artifact_revisions.iter().flatten().map(artifact_revision).collect(),
+        revisions,
         variables: variables
             .filter_map(|it| Some((text(it.name.as_deref())?, it.resolved_value.clone().unwrap_or_default())))
             .collect(),
