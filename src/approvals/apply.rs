@@ -2,6 +2,7 @@
 //! is only told (stages, newer runs) is updated without one. A read older than what is known changes nothing.
 
 use jiff::{SignedDuration, Timestamp};
+use sqlx::PgPool;
 
 use super::closing::closing;
 use super::describe::{Scene, describe};
@@ -21,6 +22,8 @@ const FOUND_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a read was about.
 pub(super) struct Scope<'a> {
+    /// Whose connections are used: a decision must not wait for those of the pages.
+    pub pool: &'a PgPool,
     pub gateway: &'a Gateway,
     pub place: &'a Place,
     pub pipeline: &'a Pipeline,
@@ -48,7 +51,7 @@ impl Reader {
             match scope.known.iter().find(|approval| is_same(approval, waiting)) {
                 Some(approval) => {
                     self.see_again(scope, sight, waiting, approval).await?;
-                    swept.seen.push((approval.id, sight.began));
+                    swept.seen.push((approval.id, waiting.seen_at));
                 }
                 None if self.open(scope, sight, waiting).await? => swept.opened += 1,
                 None => {}
@@ -57,7 +60,7 @@ impl Reader {
         let ended = scope.known.iter().filter(|it| !sight.waiting.iter().any(|waiting| is_same(it, waiting)));
         for approval in ended.filter(|it| sight.covers(it)) {
             match fate::find_ending(scope.gateway, approval, sight.state.as_ref()).await {
-                Ok(ending) => swept.closed += usize::from(self.close(approval, &ending).await?),
+                Ok(ending) => swept.closed += usize::from(self.close(scope, (approval, sight.began), &ending).await?),
                 Err(error) => swept.trouble = Some(error),
             }
         }
@@ -68,7 +71,8 @@ impl Reader {
     pub(super) async fn close_all(&self, scope: &Scope<'_>) -> Result<Swept, RefreshError> {
         let mut swept = Swept::default();
         for approval in scope.known {
-            swept.closed += usize::from(self.close(approval, &Ending::gone(fate::DELETED)).await?);
+            let now = self.0.clock.now();
+            swept.closed += usize::from(self.close(scope, (approval, now), &Ending::gone(fate::DELETED)).await?);
         }
         Ok(swept)
     }
@@ -84,15 +88,15 @@ impl Reader {
         let state = sight.state.as_ref();
         let mut now = if strict || !approval.details.complete {
             let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, strict).await?;
-            self.described(scope, state, (waiting, &facts), (approval.id, sight.began, approval.found_at)).await?
+            self.described(scope, state, (waiting, &facts), (approval.id, approval.found_at)).await?
         } else if let Some(state) = state {
             Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
         } else {
             return Ok(());
         };
-        now.seen_open_at = approval.seen_open_at.max(sight.began);
+        now.seen_open_at = approval.seen_open_at.max(waiting.seen_at);
         if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
-            let mut tx = self.0.database.pages.begin().await?;
+            let mut tx = scope.pool.begin().await?;
             approvals::mark_described(&mut tx, &now).await?;
             tx.commit().await?;
         }
@@ -103,10 +107,10 @@ impl Reader {
     async fn open(&self, scope: &Scope<'_>, sight: &Sight, waiting: &Waiting) -> Result<bool, RefreshError> {
         let gate = gate_of(scope, waiting);
         let earlier = {
-            let mut conn = self.0.database.pages.acquire().await?;
+            let mut conn = scope.pool.acquire().await?;
             approvals::find_by_token(&mut conn, &gate, &waiting.token).await?
         };
-        if earlier.as_ref().is_some_and(|earlier| !may_be_found_again(earlier, sight.began)) {
+        if earlier.as_ref().is_some_and(|earlier| !may_be_found_again(earlier, waiting.seen_at)) {
             return Ok(false);
         }
         let state = sight.state.as_ref();
@@ -114,10 +118,10 @@ impl Reader {
         let found_at = self.0.clock.now();
         let id = earlier.as_ref().map_or_else(|| ApprovalId(self.0.random.uuid_v7(found_at)), |earlier| earlier.id);
         let since = earlier.as_ref().map_or(found_at, |earlier| earlier.found_at);
-        let new = self.described(scope, state, (waiting, &facts), (id, sight.began, since)).await?;
-        let mut tx = self.0.database.pages.begin().await?;
+        let new = self.described(scope, state, (waiting, &facts), (id, since)).await?;
+        let mut tx = scope.pool.begin().await?;
         let is_news = if earlier.is_some() {
-            approvals::mark_found_again(&mut tx, id, sight.began).await?
+            approvals::mark_found_again(&mut tx, id, waiting.seen_at).await?
                 && approvals::mark_described(&mut tx, &new).await?
         } else {
             pipelines::insert_past_gate(&mut tx, &gate, found_at).await?;
@@ -135,23 +139,29 @@ impl Reader {
         scope: &Scope<'_>,
         state: Option<&PipelineState>,
         (waiting, facts): (&Waiting, &Facts),
-        (id, began, found_at): (ApprovalId, Timestamp, Timestamp),
+        (id, found_at): (ApprovalId, Timestamp),
     ) -> Result<Approval, RefreshError> {
         let setting = {
-            let mut conn = self.0.database.pages.acquire().await?;
+            let mut conn = scope.pool.acquire().await?;
             pipelines::find_gate(&mut conn, &gate_of(scope, waiting)).await?
         };
         let (place, pipeline) = (scope.place, scope.pipeline);
         let scene = Scene { place, pipeline, setting: setting.as_ref(), waiting, state, facts };
-        Ok(describe(&scene, id, began, found_at))
+        Ok(describe(&scene, id, found_at))
     }
 
-    /// Ends an approval, unless a decision made here may have been what ended it. False: nothing was written.
-    async fn close(&self, approval: &Approval, ending: &Ending) -> Result<bool, RefreshError> {
+    /// Ends an approval, unless a decision made here may have been what ended it, or a read newer than the one of `began`
+    /// saw it open. False: nothing was written.
+    async fn close(
+        &self,
+        scope: &Scope<'_>,
+        (approval, began): (&Approval, Timestamp),
+        ending: &Ending,
+    ) -> Result<bool, RefreshError> {
         let Some(closing) = closing(approval, ending, self.0.clock.now()) else { return Ok(false) };
-        let mut tx = self.0.database.pages.begin().await?;
+        let mut tx = scope.pool.begin().await?;
         let locked = approvals::find_for_update(&mut tx, approval.id).await?;
-        if locked.is_none_or(|now| now.at_aws != AtAws::Open)
+        if locked.is_none_or(|now| now.at_aws != AtAws::Open || now.seen_open_at > began)
             || approvals::awaits_settling(&mut tx, approval.id).await?
         {
             return Ok(false);

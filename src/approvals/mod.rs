@@ -106,7 +106,8 @@ impl Reader {
     /// # Errors
     /// [`RefreshError::Unreadable`] when AWS could not be read completely: the row then is as it was.
     pub async fn refresh(&self, id: ApprovalId) -> Result<Approval, RefreshError> {
-        let mut conn = self.0.database.decisions.acquire().await?;
+        let pool = &self.0.database.decisions;
+        let mut conn = pool.acquire().await?;
         let approval = approvals::find(&mut conn, id).await?.ok_or(RefreshError::NoSuchApproval)?;
         if approval.at_aws != AtAws::Open {
             return Ok(approval);
@@ -119,8 +120,14 @@ impl Reader {
         let known = approvals::list_open_of_pipeline(&mut conn, source, &pipeline.name).await?;
         // Nothing is held while AWS is asked.
         drop(conn);
-        let scope =
-            Scope { gateway: &gateway, place: &place, pipeline: &pipeline, known: &known, must_describe: Some(id) };
+        let scope = Scope {
+            pool,
+            gateway: &gateway,
+            place: &place,
+            pipeline: &pipeline,
+            known: &known,
+            must_describe: Some(id),
+        };
         let began = self.0.clock.now();
         let swept = match observe::observe_one(&gateway, &pipeline, &approval, began).await {
             Ok(sight) => self.apply(&scope, &sight).await?,
@@ -130,7 +137,7 @@ impl Reader {
         if let Some(trouble) = swept.trouble {
             return Err(trouble.into());
         }
-        let mut conn = self.0.database.decisions.acquire().await?;
+        let mut conn = pool.acquire().await?;
         approvals::find(&mut conn, id).await?.ok_or(RefreshError::NoSuchApproval)
     }
 
@@ -159,7 +166,8 @@ impl Reader {
     ) -> Result<Swept, RefreshError> {
         let source = &gateway.source().name;
         let place = place(gateway, account);
-        let scope = Scope { gateway, place: &place, pipeline, known, must_describe: None };
+        let pool = &self.0.database.pages;
+        let scope = Scope { pool, gateway, place: &place, pipeline, known, must_describe: None };
         let began = self.0.clock.now();
         let key = (source.clone(), pipeline.name.clone());
         let mut seen = self.runs().remove(&key).unwrap_or_default();

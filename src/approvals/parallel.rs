@@ -160,18 +160,18 @@ async fn look_into(
         status: run.map_or_else(String::new, |run| run.status.clone()),
         updated_at: run.and_then(|run| run.updated_at),
         looked_at: now,
-        waiting: waiting_in(pipeline, &runs),
+        waiting: waiting_in(pipeline, &runs, now),
     }))
 }
 
 /// The requests among a run's action executions.
-pub(super) fn waiting_in(pipeline: &Pipeline, runs: &[ActionRun]) -> Vec<Waiting> {
+pub(super) fn waiting_in(pipeline: &Pipeline, runs: &[ActionRun], seen_at: Timestamp) -> Vec<Waiting> {
     let waits =
         |run: &&ActionRun| run.status == "InProgress" && (run.is_gate || pipeline.is_gate(&run.stage, &run.action));
-    runs.iter().filter(waits).map(waiting).collect()
+    runs.iter().filter(waits).map(|run| waiting(run, seen_at)).collect()
 }
 
-fn waiting(run: &ActionRun) -> Waiting {
+fn waiting(run: &ActionRun, seen_at: Timestamp) -> Waiting {
     // Without a token nobody can answer here. It is still shown; what stands in for the token never passes for one.
     let token = run
         .external_execution
@@ -185,5 +185,6 @@ fn waiting(run: &ActionRun) -> Waiting {
         token: ApprovalToken::new(token),
         mode: Mode::Parallel,
         changed_at: run.started_at,
+        seen_at,
     }
 }
