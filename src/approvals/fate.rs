@@ -37,6 +37,19 @@ pub enum Fate {
     },
 }
 
+impl Fate {
+    /// What was said with the answer.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        match self {
+            Self::Approved { summary, .. } | Self::Rejected { summary, .. } | Self::Failed { summary, .. } => {
+                summary.as_deref()
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A fate, when it came, and what is missing to be sure of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ending {

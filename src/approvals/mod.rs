@@ -22,6 +22,7 @@ use sqlx::PgConnection;
 pub use crate::domain::details::Details;
 pub use crate::store::approvals::{Approval, Closing};
 pub use apply::Swept;
+pub use closing::elsewhere;
 pub use fate::Fate;
 
 use crate::clock::Clock;
@@ -94,10 +95,13 @@ impl Reader {
         &self.0.database
     }
 
-    /// Whether an ARN is this portal's own at a source. False where that is not known.
-    #[must_use]
-    pub fn is_ours(&self, source: &SourceName, arn: &str) -> bool {
-        self.gateway(source).is_some_and(|gateway| gateway.is_own(arn))
+    /// Whether an ARN is this portal's own at a source. `None` where AWS does not say who the portal is.
+    pub async fn is_ours(&self, source: &SourceName, arn: &str) -> Option<bool> {
+        let gateway = self.gateway(source)?;
+        if gateway.source().role_arn.is_none() {
+            gateway.identify().await?;
+        }
+        Some(gateway.is_own(arn))
     }
 
     /// Reads the approval at AWS now, ahead of any sweep, with everything it is shown with; writes what was seen, also of
@@ -151,6 +155,16 @@ impl Reader {
             Ending { doubt: Some(doubt), .. } => Err(doubt),
             Ending { fate, .. } => Ok(fate),
         }
+    }
+
+    /// What most likely became of an approval: [`Reader::fate`], or, where AWS does not show the request itself, what its
+    /// run says. Enough where nothing that was sent here can have been what ended it. Writes nothing.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn likely_fate(&self, approval: &Approval) -> Result<Fate, ReadError> {
+        let gateway = self.urgent(&approval.gate.source)?;
+        Ok(fate::find_ending(&gateway, approval, None).await?.fate)
     }
 
     /// Reads one pipeline for a sweep and writes what was seen.
