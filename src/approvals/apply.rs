@@ -2,7 +2,7 @@
 //! is only told (stages, newer runs) is updated without one. A read older than what is known changes nothing.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::closing::closing;
 use super::describe::{Scene, describe};
@@ -12,6 +12,7 @@ use super::{Reader, RefreshError, record, stages};
 use crate::codepipeline::Gateway;
 use crate::codepipeline::observed::{PipelineState, ReadError};
 use crate::domain::approval::{AtAws, Decided};
+use crate::domain::details::{Details, short};
 use crate::domain::ids::{ApprovalId, Gate};
 use crate::domain::summary::Marker;
 use crate::store::approvals::{self, Approval, Closing};
@@ -22,7 +23,7 @@ const FOUND_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a read was about.
 pub(super) struct Scope<'a> {
-    /// Whose connections are used: a decision must not wait for those of the pages.
+    /// Decisions have connections of their own (P-05).
     pub pool: &'a PgPool,
     pub gateway: &'a Gateway,
     pub place: &'a Place,
@@ -89,10 +90,8 @@ impl Reader {
         let mut now = if strict || !approval.details.complete {
             let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, strict).await?;
             self.described(scope, state, (waiting, &facts), (approval.id, approval.found_at)).await?
-        } else if let Some(state) = state {
-            Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
         } else {
-            return Ok(());
+            Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
         };
         now.seen_open_at = approval.seen_open_at.max(waiting.seen_at);
         if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
@@ -175,7 +174,7 @@ impl Reader {
 }
 
 /// A summary that ends with the marker of a decision made here on this approval was not written elsewhere.
-async fn attributed(conn: &mut sqlx::PgConnection, approval: &Approval, closing: Closing) -> sqlx::Result<Closing> {
+async fn attributed(conn: &mut PgConnection, approval: &Approval, closing: Closing) -> sqlx::Result<Closing> {
     let marker = closing.decided_summary.as_deref().and_then(Marker::read);
     match marker {
         Some(marker) if approvals::is_own_marker(conn, approval.id, &marker).await? => {
@@ -203,18 +202,15 @@ fn gate_of(scope: &Scope<'_>, waiting: &Waiting) -> Gate {
 }
 
 /// What is told about a request that waits as before. Costs a read only when other runs wait behind it than before.
-async fn retold(
-    scope: &Scope<'_>,
-    state: &PipelineState,
-    waiting: &Waiting,
-    approval: &Approval,
-) -> crate::domain::details::Details {
-    let old = &approval.details;
-    let runs = if stages::has_others_behind(old, state, waiting) {
+async fn retold(scope: &Scope<'_>, state: Option<&PipelineState>, waiting: &Waiting, approval: &Approval) -> Details {
+    let run_status = waiting.run_status.as_deref().map(short).or_else(|| approval.details.run_status.clone());
+    let old = Details { run_status, ..approval.details.clone() };
+    let Some(state) = state else { return old };
+    let runs = if stages::has_others_behind(&old, state, waiting) {
         // Which runs they are is worth telling even when AWS does not say more about them just now.
         Some(scope.gateway.list_runs(&scope.pipeline.name, 100).await.unwrap_or_default())
     } else {
         None
     };
-    stages::updated(old, scope.pipeline, state, waiting, runs.as_deref())
+    stages::updated(&old, scope.pipeline, state, waiting, runs.as_deref())
 }

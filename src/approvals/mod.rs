@@ -124,16 +124,10 @@ impl Reader {
         let known = approvals::list_open_of_pipeline(&mut conn, source, &pipeline.name).await?;
         // Nothing is held while AWS is asked.
         drop(conn);
-        let scope = Scope {
-            pool,
-            gateway: &gateway,
-            place: &place,
-            pipeline: &pipeline,
-            known: &known,
-            must_describe: Some(id),
-        };
+        let (gateway, place, pipeline, known) = (&gateway, &place, &pipeline, known.as_slice());
+        let scope = Scope { pool, gateway, place, pipeline, known, must_describe: Some(id) };
         let began = self.0.clock.now();
-        let swept = match observe::observe_one(&gateway, &pipeline, &approval, began).await {
+        let swept = match observe::observe_one(gateway, pipeline, &approval, began).await {
             Ok(sight) => self.apply(&scope, &sight).await?,
             Err(ReadError::Gone(Missing::Pipeline)) => self.close_all(&scope).await?,
             Err(error) => return Err(error.into()),
@@ -186,7 +180,8 @@ impl Reader {
         let key = (source.clone(), pipeline.name.clone());
         let mut seen = self.runs().remove(&key).unwrap_or_default();
         let read = observe::observe(gateway, pipeline, known, &mut seen, began).await;
-        if seen.any_running() {
+        // After an error it is not known what was looked into, so nothing is remembered.
+        if read.is_ok() && seen.is_worth_keeping() {
             self.runs().insert(key, seen);
         }
         match read {

@@ -36,6 +36,8 @@ pub(super) struct Waiting {
     pub changed_at: Option<Timestamp>,
     /// When the read began that saw it: what is remembered is no newer for being remembered.
     pub seen_at: Timestamp,
+    /// `Stopping`: the run ends with this approval, whatever is answered.
+    pub run_status: Option<String>,
 }
 
 impl Waiting {
@@ -158,6 +160,7 @@ impl Sight {
                     mode: mode.clone(),
                     changed_at: latest.changed_at,
                     seen_at: self.began,
+                    run_status: stage.latest.as_ref().map(|run| run.status.clone()).filter(|it| it == "Stopping"),
                 });
             }
         }

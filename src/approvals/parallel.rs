@@ -42,6 +42,11 @@ impl RunsSeen {
     pub(super) fn any_running(&self) -> bool {
         !self.running.is_empty()
     }
+
+    /// Whether there is anything to remember.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        self.all_read_at.is_some()
+    }
 }
 
 /// What was found.
@@ -156,11 +161,15 @@ async fn look_into(
     if run.is_none() && !runs.iter().any(|run| run.status == "InProgress") {
         return Ok(None);
     }
+    let mut waiting = waiting_in(pipeline, &runs, now);
+    for request in &mut waiting {
+        request.run_status = run.map(|run| run.status.clone());
+    }
     Ok(Some(RunSeen {
         status: run.map_or_else(String::new, |run| run.status.clone()),
         updated_at: run.and_then(|run| run.updated_at),
         looked_at: now,
-        waiting: waiting_in(pipeline, &runs, now),
+        waiting,
     }))
 }
 
@@ -186,5 +195,6 @@ fn waiting(run: &ActionRun, seen_at: Timestamp) -> Waiting {
         mode: Mode::Parallel,
         changed_at: run.started_at,
         seen_at,
+        run_status: None,
     }
 }

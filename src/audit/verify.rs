@@ -76,7 +76,11 @@ async fn find_head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
     .fetch_optional(conn)
     .await?;
     let gone = || Head { seq: -1, at: None, hash: Vec::new() };
-    Ok(row.map_or_else(gone, |row| Head { seq: row.seq, at: row.at.map(|at| at.to_jiff()), hash: row.hash }))
+    Ok(row.map_or_else(gone, |row| Head {
+        seq: row.seq,
+        at: row.at.map(jiff_sqlx::Timestamp::to_jiff),
+        hash: row.hash,
+    }))
 }
 
 /// Every record with its payload, in order of numbers.

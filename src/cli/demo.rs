@@ -4,7 +4,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
@@ -28,8 +27,6 @@ use crate::web::duties::Duties;
 use crate::web::{App, Running};
 use crate::{shutdown, telemetry};
 
-/// How long running requests may take when the demo stops.
-const REQUESTS: Duration = Duration::from_secs(5);
 /// How many ports after the portal's are tried for the review pages, the first time.
 const NEIGHBOURS: u16 = 50;
 
@@ -71,9 +68,13 @@ impl Demo {
         let place = self.take_place()?;
         let stage = Stage::set(self, &place, listener.local_addr()?, stop.clone()).await?;
         let playing = stage.play(&place, listener).await?;
-        stop.cancelled().await;
+        let lives = tokio::select! {
+            () = stop.cancelled() => true,
+            () = playing.duties.died() => false,
+        };
         say("Stopping; everything is kept for the next start.");
         playing.end().await?;
+        ensure!(lives, "a part of the portal died, as the log tells; start the demo again");
         Ok(ExitCode::SUCCESS)
     }
 
@@ -95,7 +96,6 @@ struct Stage {
     simulator: SimulatorHandle,
     config: Config,
     opened: Serving,
-    stop: CancellationToken,
 }
 
 impl Stage {
@@ -124,19 +124,22 @@ impl Stage {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let simulator = Simulator::resume(world.clone(), clock, anywhere, diary).await?;
         let sources = demo::sources(&world, &simulator.endpoint().parse()?);
-        serve_reviews(reviews, simulator.clone(), stop.clone());
-        Ok(Self { memory, simulator, config: config(sources), opened, stop })
+        serve_reviews(reviews, simulator.clone(), stop);
+        Ok(Self { memory, simulator, config: config(sources), opened })
     }
 
     /// Starts the portal, and says how to get in.
     async fn play(self, place: &Place, listener: TcpListener) -> anyhow::Result<Playing> {
         say("  starting the portal");
-        let state = serve::assemble(self.config, self.opened.database).await?;
+        let (state, watcher) = serve::assemble(self.config, self.opened.database).await?;
         admit(&state.accounts, &self.memory).await?;
-        let duties = Duties::start(&state);
+        // Once before anybody looks, so that the first page already shows what waits.
+        watcher.register().await?;
+        watcher.activate().await;
+        let duties = Duties::start(&state, watcher);
         let running = App::start(state, listener)?;
         say(welcome(&running, place, &self.memory, &self.simulator));
-        Ok(Playing { running, duties, private: self.opened.private, simulator: self.simulator, stop: self.stop })
+        Ok(Playing { running, duties, private: self.opened.private, simulator: self.simulator })
     }
 }
 
@@ -146,21 +149,14 @@ struct Playing {
     duties: Duties,
     private: Option<PrivatePostgres>,
     simulator: SimulatorHandle,
-    stop: CancellationToken,
 }
 
 impl Playing {
     async fn end(self) -> anyhow::Result<()> {
-        let state = self.running.state.clone();
-        self.running.stop(REQUESTS).await;
-        self.duties.stop(&state.accounts).await;
-        state.database.close().await;
-        self.stop.cancel();
+        // The simulator goes last: decisions under way still need it.
+        let ended = serve::end(self.running, self.duties, self.private).await;
         self.simulator.stop();
-        if let Some(private) = self.private {
-            private.stop().await?;
-        }
-        Ok(())
+        ended
     }
 }
 

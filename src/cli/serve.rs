@@ -104,7 +104,7 @@ async fn offer_setup(state: &AppState) -> anyhow::Result<()> {
 }
 
 /// Stops in good order (P-20): readiness, new connections, running requests, decisions under way, the database.
-async fn end(running: Running, duties: Duties, private: Option<PrivatePostgres>) -> anyhow::Result<()> {
+pub(super) async fn end(running: Running, duties: Duties, private: Option<PrivatePostgres>) -> anyhow::Result<()> {
     let state = running.state.clone();
     running.leave();
     // Without a public address there is nothing in front that would have to notice.

@@ -88,7 +88,7 @@ pub(super) fn listing(summary: &types::PipelineSummary) -> Option<Listing> {
         name,
         version: summary.version.unwrap_or(0),
         updated: maybe_time(summary.updated.as_ref()),
-        mode: mode(summary.execution_mode.as_ref()),
+        mode: summary.execution_mode.as_ref().map(|it| mode(Some(it))),
         pipeline_type: summary.pipeline_type.as_ref().map(|kind| clean(kind.as_str())),
     })
 }

@@ -99,7 +99,13 @@ impl ReadError {
     pub fn explain(&self) -> String {
         match self {
             Self::Denied { action, message } => {
-                format!("{message}. Allow {action} in the policy of the role or user that this source uses.")
+                let parallel = "codepipeline:ListActionExecutions";
+                let more = if *action == parallel {
+                    " Approvals of PARALLEL pipelines cannot be found without it."
+                } else {
+                    ""
+                };
+                format!("{message}. Allow {action} in the policy of the role or user that this source uses.{more}")
             }
             Self::Throttled => {
                 "AWS asks to slow down; reading goes on more slowly. If this lasts, lower max_reads_per_second: other \

@@ -300,7 +300,9 @@ impl Gateway {
             tried += 1;
             spent += started.elapsed();
             if error == ReadError::Throttled {
-                self.pace().throttled();
+                // The limit is the account's: what one asks too often, the other must not ask either.
+                self.shared.sweeps.throttled();
+                self.shared.urgent.throttled();
             }
             let again = match &error {
                 ReadError::Credentials(_) => tried == 1 && self.renew_credentials().await,

@@ -14,7 +14,8 @@ pub struct Listing {
     pub name: PipelineName,
     pub version: i32,
     pub updated: Option<Timestamp>,
-    pub mode: Mode,
+    /// Absent where AWS leaves it to the definition.
+    pub mode: Option<Mode>,
     pub pipeline_type: Option<String>,
 }
 

@@ -75,7 +75,7 @@ async fn list_applied(conn: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, sq
 
 fn compare(applied: &[(i64, Vec<u8>)]) -> SchemaState {
     let program = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
-    if let Some((database, _)) = applied.iter().filter(|(version, _)| !MIGRATOR.version_exists(*version)).next_back() {
+    if let Some((database, _)) = applied.iter().rfind(|(version, _)| !MIGRATOR.version_exists(*version)) {
         return SchemaState::Newer { database: *database, program };
     }
     let mut pending = Vec::new();

@@ -47,12 +47,6 @@ pub const RULE: &str = "Any enabled approver may decide, and one decision is eno
 #[derive(Clone)]
 pub struct Decisions(Arc<Inner>);
 
-impl std::fmt::Debug for Decisions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Decisions")
-    }
-}
-
 struct Inner {
     pool: PgPool,
     reader: Reader,

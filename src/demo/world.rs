@@ -116,7 +116,7 @@ mod tests {
         for seed in 0..20 {
             let simulator = start(seed).await;
             let open = simulator.open_approvals();
-            assert!(open.len() >= 6, "seed {seed}: only {} wait", open.len());
+            assert!(open.len() >= 8, "seed {seed}: only {} wait", open.len());
             let older = |approval: &&OpenApproval| simulator.now().duration_since(approval.opened).as_mins() >= 60;
             assert!(open.iter().filter(older).count() >= 2, "seed {seed}: all are new");
             let first = open.iter().filter(|approval| approval.pipeline == "storefront-previews");

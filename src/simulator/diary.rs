@@ -91,8 +91,10 @@ impl Diary {
         }
         if whole == 0 {
             diary.write(&Line::Began(now)).map_err(failed)?;
-        } else if let Ok(seen) = Timestamp::try_from(modified) {
-            // What happened up to the next beat may have been seen by somebody and stays as it was.
+        } else if let Ok(beat) = Timestamp::try_from(modified) {
+            // What happened up to the next beat may have been seen by somebody and stays as it was. A file's time may lie
+            // (a copy, a clock put right), what the diary tells does not.
+            let seen = beat.max(diary.last());
             let pause = Pause { from: seen.checked_add(BEAT).unwrap_or(seen), to: now };
             if pause.from < pause.to {
                 diary.write(&Line::Paused(pause)).map_err(failed)?;
@@ -114,6 +116,12 @@ impl Diary {
     /// The requests of earlier processes, oldest first.
     pub fn kept(&self) -> &[Kept] {
         &self.kept
+    }
+
+    /// The latest instant the diary tells of.
+    fn last(&self) -> Timestamp {
+        let ends = self.pauses.iter().map(|pause| pause.to).chain(self.kept.iter().map(|kept| kept.at));
+        ends.chain([self.began]).max().unwrap_or(self.began)
     }
 
     /// Writes down a request that changed a world.

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod approvals;
 pub mod clock;
 pub mod decisions;
+pub mod history;
 pub mod pipelines;
 pub mod queue;
 pub mod records;

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::Inconsistent;
 use crate::domain::approval::{AtAws, Standing};
@@ -53,7 +54,7 @@ impl Waiting {
     }
 }
 
-fn bad(table: &'static str, row: impl ToString, problem: impl ToString) -> sqlx::Error {
+fn bad(table: &'static str, row: Uuid, problem: &impl ToString) -> sqlx::Error {
     Inconsistent { table, row: row.to_string(), problem: problem.to_string() }.into()
 }
 
@@ -89,21 +90,21 @@ pub async fn list_waiting(conn: &mut PgConnection) -> Result<Vec<Waiting>, sqlx:
         let live = match (row.decision, row.state, row.verdict, row.by) {
             (Some(id), Some(state), Some(verdict), Some(by)) => Some(Live {
                 id: DecisionId(id),
-                state: State::from_name(&state).ok_or_else(|| bad("decision", id, state))?,
-                verdict: Verdict::from_name(&verdict).ok_or_else(|| bad("decision", id, verdict))?,
+                state: State::from_name(&state).ok_or_else(|| bad("decision", id, &state))?,
+                verdict: Verdict::from_name(&verdict).ok_or_else(|| bad("decision", id, &verdict))?,
                 by,
             }),
             _ => None,
         };
         found.push(Waiting {
             id: ApprovalId(row.id),
-            shown: serde_json::from_str(&row.shown).map_err(|problem| bad("approval", row.id, problem))?,
+            shown: serde_json::from_str(&row.shown).map_err(|problem| bad("approval", row.id, &problem))?,
             opened_at: row.opened_at.to_jiff(),
             opened_about: row.opened_about,
             expires_at: row.expires_at.to_jiff(),
             expires_about: row.expires_about,
             seen_open_at: row.seen_open_at.to_jiff(),
-            at_aws: AtAws::from_name(&row.at_aws).ok_or_else(|| bad("approval", row.id, row.at_aws))?,
+            at_aws: AtAws::from_name(&row.at_aws).ok_or_else(|| bad("approval", row.id, &row.at_aws))?,
             unread_since: row.unread_since.map(jiff_sqlx::Timestamp::to_jiff),
             trigger: row.trigger.and_then(|json| json.0),
             sources: row.sources.map(|json| json.0).unwrap_or_default(),

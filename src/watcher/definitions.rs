@@ -15,7 +15,9 @@ const MAX_SETTING: usize = 16 * 1024;
 
 /// Whether what is kept is the definition AWS lists.
 pub(super) fn is_current(kept: &Pipeline, listed: &Listing) -> bool {
-    kept.version == listed.version && kept.updated_at == listed.updated && kept.mode == listed.mode
+    kept.version == listed.version
+        && kept.updated_at == listed.updated
+        && listed.mode.as_ref().is_none_or(|mode| kept.mode == *mode)
 }
 
 /// Reads a definition and keeps it under the key AWS lists it by.
@@ -59,7 +61,7 @@ fn pipeline(definition: &Definition, listed: &Listing) -> Pipeline {
         // Kept under what the list says: a list that lags behind the definition makes it be read once more, not for ever.
         version: listed.version,
         updated_at: listed.updated,
-        mode: listed.mode.clone(),
+        mode: listed.mode.as_ref().unwrap_or(&definition.mode).clone(),
         pipeline_type: definition.pipeline_type.clone(),
         stages,
         gate_count: i32::try_from(gates).unwrap_or(i32::MAX),

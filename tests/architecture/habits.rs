@@ -6,20 +6,24 @@ use crate::sources::list_sources;
 const LONGEST: usize = 400;
 
 /// Files that may be longer, and why.
-const LONGER: &[(&str, &str)] = &[];
+const LONGER: &[(&str, &str)] = &[
+    ("src/store/approvals.rs", "one table with many columns: most lines are its two statements and their rows"),
+    ("src/store/decisions.rs", "one table: every statement that moves a decision, to be read side by side"),
+];
 
 #[test]
 fn files_stay_short_enough_to_be_read() {
+    let mut wrong = Vec::new();
     for source in list_sources() {
         let lines = source.without_tests().lines().count();
         let excused = LONGER.iter().any(|(path, reason)| *path == source.path && !reason.is_empty());
-        assert!(
-            lines <= LONGEST || excused,
-            "{} has {lines} lines before its tests, more than {LONGEST}: divide it, or list it with a reason",
-            source.path
-        );
-        assert!(lines > LONGEST || !excused, "{} is short enough now: take it off the list", source.path);
+        match (lines > LONGEST, excused) {
+            (true, false) => wrong.push(format!("{} has {lines}: divide it, or list it with a reason", source.path)),
+            (false, true) => wrong.push(format!("{} is short enough now: take it off the list", source.path)),
+            _ => {}
+        }
     }
+    assert!(wrong.is_empty(), "at most {LONGEST} lines before a file's tests:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -34,7 +38,7 @@ fn names_say_what_a_thing_does() {
     for source in list_sources() {
         for part in &source.module {
             assert!(
-                !["util", "utils", "helper", "helpers", "manager", "common", "misc"].contains(&part.as_str()),
+                !["util", "utils", "helper", "helpers", "manager", "misc"].contains(&part.as_str()),
                 "{}: name it for what it does",
                 source.path
             );

@@ -198,7 +198,7 @@ async fn nobody_who_serves_or_reads_can_do_anything_but_append() {
         let mut conn = database.connect(role).await;
         for attack in attacks {
             let error = conn.execute(attack).await.expect_err(attack);
-            let code = error.as_database_error().and_then(|said| said.code().map(|code| code.into_owned()));
+            let code = error.as_database_error().and_then(|said| said.code().map(std::borrow::Cow::into_owned));
             assert_eq!(code.as_deref(), Some("42501"), "{attack}: {error}");
         }
     }

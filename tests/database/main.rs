@@ -1,5 +1,7 @@
 //! The database module against real servers: the private Postgres and its guard, migrations, roles, safety, pools.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod migrations;
 mod pools;
 mod private;

@@ -115,6 +115,18 @@ async fn a_stop_that_waits_leaves_the_approval_open_and_says_that_the_run_will_n
 }
 
 #[tokio::test]
+async fn a_parallel_run_that_is_being_stopped_says_so_while_its_approval_waits() {
+    let stage = Stage::gates().await;
+    let open = stage.open("swarm");
+    stage.sweep().await;
+    assert_eq!(stage.only().await.details.run_status.as_deref(), Some("InProgress"));
+    stage.step(1);
+    stage.world.stop("swarm", &open.execution, false);
+    stage.sweep().await;
+    assert_eq!(stage.only().await.details.run_status.as_deref(), Some("Stopping"));
+}
+
+#[tokio::test]
 async fn a_retried_stage_is_a_new_approval_and_the_old_one_stays_rejected() {
     for pipeline in ["shop", "swarm"] {
         let stage = Stage::gates().await;

@@ -2,10 +2,10 @@
 
 use countersign::domain::approval::AtAws;
 use countersign::domain::mode::Mode;
-use countersign::simulator::Commit;
+use countersign::simulator::{Act, Commit, Mode as SimMode, Verdict};
 use countersign::watcher::Ended;
 
-use crate::harness::{ACCOUNT, REGION, Stage, other_source, source};
+use crate::harness::{ACCOUNT, INES, REGION, Stage, other_source, source};
 
 fn commit(message: &str) -> Option<Commit> {
     Some(Commit { id: None, message: message.into(), author: Some("Ana Silva".into()) })
@@ -79,7 +79,7 @@ async fn a_run_waiting_behind_many_newer_ones_is_found() {
     // More than a page of newer runs have come and gone.
     for _ in 0..120 {
         let newer = stage.open("swarm");
-        stage.world.decide(&newer, countersign::simulator::Verdict::Rejected, "no", crate::harness::INES);
+        stage.world.decide(&newer, Verdict::Rejected, "no", INES);
     }
     stage.sweep().await;
     assert_eq!(stage.only().await.execution.as_str(), first.execution);
@@ -105,7 +105,7 @@ async fn both_gates_of_a_stage_are_found_and_a_custom_approval_never_is() {
     stage.step(1);
     // Both answered: now the custom approval waits, and nobody is asked to answer it here.
     for open in stage.world.open_approvals() {
-        stage.world.decide(&open, countersign::simulator::Verdict::Approved, "", crate::harness::INES);
+        stage.world.decide(&open, Verdict::Approved, "", INES);
     }
     stage.sweep().await;
     assert!(stage.waiting().await.is_empty());
@@ -149,7 +149,7 @@ async fn newer_runs_behind_a_gate_are_told_with_what_they_bring() {
 async fn stages_behind_a_gate_do_not_pass_an_earlier_runs_results_for_this_ones() {
     let stage = Stage::gates().await;
     let first = stage.open("shop");
-    stage.world.decide(&first, countersign::simulator::Verdict::Approved, "", crate::harness::INES);
+    stage.world.decide(&first, Verdict::Approved, "", INES);
     stage.world.rush("shop", &first.execution);
     stage.step(600);
     stage.open("shop");
@@ -158,6 +158,28 @@ async fn stages_behind_a_gate_do_not_pass_an_earlier_runs_results_for_this_ones(
     let production = approval.details.stages.iter().find(|it| it.name == "Production").unwrap();
     let statuses: Vec<_> = production.actions.iter().map(|it| (it.name.as_str(), it.status.as_deref())).collect();
     assert_eq!(statuses, [("Approve", Some("InProgress")), ("Deploy", None)]);
+}
+
+#[tokio::test]
+async fn approvals_are_followed_through_a_change_of_mode() {
+    for (pipeline, mode) in [("queue", SimMode::Parallel), ("swarm", SimMode::Queued)] {
+        let stage = Stage::gates().await;
+        let old = stage.open(pipeline);
+        stage.sweep().await;
+        stage.step(1);
+        stage.world.act(Act::SetMode { pipeline: pipeline.into(), mode }).unwrap();
+        stage.step(1);
+        let new = stage.world.open_approval(pipeline, None);
+        stage.sweep().await;
+        let waiting = stage.waiting().await;
+        assert!(waiting.iter().any(|it| it.token.expose() == old.token), "{pipeline}");
+        assert!(new.is_none_or(|new| waiting.iter().any(|it| it.token.expose() == new.token)), "{pipeline}");
+        stage.world.decide(&old, Verdict::Approved, "", INES);
+        stage.step(31);
+        stage.sweep().await;
+        let ended = stage.all().await.into_iter().find(|it| it.token.expose() == old.token).unwrap();
+        assert_eq!(ended.at_aws, AtAws::Approved, "{pipeline}");
+    }
 }
 
 #[tokio::test]

@@ -108,6 +108,23 @@ async fn a_parallel_pipeline_costs_one_list_while_nothing_changes() {
 }
 
 #[tokio::test]
+async fn a_parallel_pipeline_with_a_long_past_costs_one_page() {
+    let stage = Stage::gates().await;
+    for _ in 0..130 {
+        let open = stage.open("swarm");
+        stage.world.decide(&open, Verdict::Rejected, "", INES);
+        stage.step(1);
+    }
+    stage.sweep().await;
+    assert_eq!(stage.calls()["ListPipelineExecutions"], 2, "the whole past, once");
+    stage.step(15);
+    stage.open("swarm");
+    stage.sweep().await;
+    assert_eq!(stage.calls()["ListPipelineExecutions"], 1);
+    assert_eq!(stage.waiting().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_decision_and_its_end_cost_a_handful_of_reads() {
     let stage = Stage::gates().await;
     stage.sweep().await;

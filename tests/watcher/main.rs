@@ -11,6 +11,7 @@ mod finding;
 mod frugal;
 mod harness;
 mod hostile;
+mod lease;
 mod refresh;
 mod submit;
 mod trouble;

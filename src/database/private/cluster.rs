@@ -11,9 +11,10 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use super::SUPERUSER;
+use super::error::explain;
 use super::guard::{GuardArgs, Report};
 use super::place::PORT;
-use super::{SUPERUSER, explain};
 
 pub(super) fn path(root: &Path) -> PathBuf {
     root.join("cluster")

@@ -16,7 +16,8 @@ use std::time::Duration;
 use nix::unistd::{Uid, User};
 use tokio_util::sync::CancellationToken;
 
-use super::{cluster, explain, server};
+use super::error::explain;
+use super::{cluster, server};
 
 /// How the portal calls the guard.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]

@@ -12,9 +12,10 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
+use super::cluster;
+use super::error::explain;
 use super::guard::{GuardArgs, Report};
 use super::place::PORT;
-use super::{cluster, explain};
 
 /// How often the server is started again before giving up, and the pause before each.
 const RESTARTS: u32 = 5;

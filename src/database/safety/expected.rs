@@ -46,7 +46,7 @@ pub(super) fn find_body(name: &str) -> Option<&'static str> {
     let quote = format!("${name}$");
     let created = ["create", "create or replace"].map(|verb| format!("{verb} function audit.{name}("));
     let find = |sql: &'static str| created.iter().filter_map(|opening| sql.rfind(opening)).max().map(|at| &sql[at..]);
-    let definition = MIGRATOR.iter().filter_map(|migration| find(migration.sql.as_str())).last()?;
+    let definition = MIGRATOR.iter().rev().find_map(|migration| find(migration.sql.as_str()))?;
     definition.split(quote.as_str()).nth(1)
 }
 

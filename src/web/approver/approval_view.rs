@@ -208,8 +208,8 @@ fn standing_sentence(known: &Known, standing: Standing) -> String {
             format!("{who} has {verdict} this. It is being sent to AWS, which has not answered yet.")
         }
         Standing::Unsure => format!(
-            "{who} has {verdict} this, and AWS's answer did not arrive. AWS is being read to find out whether it took effect; \
-             nothing is sent until that is known."
+            "{who} has {verdict} this, and what AWS made of it is not certain yet. AWS is being read to find out; nothing is sent \
+             until that is known."
         ),
         Standing::Approved if is_here => format!("{who} approved this here."),
         Standing::Rejected if is_here => format!("{who} rejected this here."),

@@ -274,6 +274,8 @@ impl RevisionLine {
 pub mod samples {
     //! The queue in every situation it knows.
 
+    use std::slice::from_ref;
+
     use super::*;
     use crate::domain::decision::State;
     use crate::web::approver::samples::{HOSTILE, blind, degraded, hostile_shown, live, now, shown, sight, waiting};
@@ -295,9 +297,9 @@ pub mod samples {
             ("first read", view(&[], &[unswept], "")),
             ("nothing waits", view(&[], &[sight()], "")),
             ("blind and empty", view(&[], &[blind()], "")),
-            ("filtered to nothing", view(&[one.clone()], &[sight()], "nonesuch")),
-            ("hostile filter", view(&[one.clone()], &[sight()], HOSTILE)),
-            ("one", view(&[one.clone()], &[sight()], "")),
+            ("filtered to nothing", view(from_ref(&one), &[sight()], "nonesuch")),
+            ("hostile filter", view(from_ref(&one), &[sight()], HOSTILE)),
+            ("one", view(from_ref(&one), &[sight()], "")),
             ("many", view(&[one, busy, old], &[sight(), degraded(), blind(), removed], "")),
             ("full", view(&(0..200).map(|n| waiting(n, shown("shop"))).collect::<Vec<_>>(), &[sight()], "")),
             ("longest", view(&(0..250).map(hostile).collect::<Vec<_>>(), &[sight()], "")),

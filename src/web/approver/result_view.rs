@@ -135,8 +135,8 @@ fn unsure(decision: &DecisionView, verb: &str) -> (String, String, &'static str)
                            operator of this portal; nothing is sent again until it is settled.";
         return (headline, explanation.to_owned(), "error");
     }
-    let explanation = "It was sent, but AWS's answer did not arrive. The portal is reading AWS to find out; nothing is sent \
-                       again until that is known. This page looks again by itself.";
+    let explanation = "It was sent, and what AWS made of it is not certain yet. The portal is reading AWS to find out; nothing is \
+                       sent again until that is known. This page looks again by itself.";
     (headline, explanation.to_owned(), "warn")
 }
 

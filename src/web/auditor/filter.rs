@@ -6,7 +6,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 use crate::domain::decision::{State, Verdict};
 use crate::domain::text::visible;
-use crate::store::records::{Outcome, Position};
+use crate::store::history::{Outcome, Position};
 use crate::web::Failure;
 use crate::web::parts::Field;
 

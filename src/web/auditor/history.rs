@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use super::filter::{Asked, Checked, OUTCOMES};
 use crate::domain::decision::Verdict;
 use crate::domain::text::{Clipped, visible};
-use crate::store::records::{self, Entry, Page, Position, Sought, Who};
+use crate::store::history::{self, Entry, Page, Position, Sought, Who};
 use crate::web::display::{Caller, Said, short_id, verdict_chip};
 use crate::web::parts::{Chip, Field, Moment, Tone};
 use crate::web::{AppState, Failure, Query, Shell};
@@ -68,11 +68,11 @@ pub async fn show(State(app): State<AppState>, Query(asked): Query<Asked>, shell
     } else {
         let mut conn = app.database.pages.acquire().await?;
         let sought = resolve(&mut conn, &asked, checked).await?;
-        records::list_history(&mut conn, &sought).await?
+        history::list_history(&mut conn, &sought).await?
     };
     let now = app.clock.now();
     let ends = page.entries.first().zip(page.entries.last());
-    let history = HistoryPage {
+    let shown = HistoryPage {
         shell,
         fields: asked.fields(&mistakes),
         is_filtered: asked.is_filtered(),
@@ -84,19 +84,19 @@ pub async fn show(State(app): State<AppState>, Query(asked): Query<Asked>, shell
         outcome: asked.outcome,
     };
     let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    Ok((status, history).into_response())
+    Ok((status, shown).into_response())
 }
 
 /// Turns typed names into what the records are indexed by.
 async fn resolve(conn: &mut PgConnection, asked: &Asked, checked: Checked) -> sqlx::Result<Sought> {
     let pipelines = match asked.pipeline.trim() {
         "" => None,
-        typed => Some(records::find_pipelines(conn, typed).await?),
+        typed => Some(history::find_pipelines(conn, typed).await?),
     };
     let who = match asked.person.trim() {
         "" => None,
         arn if arn.starts_with("arn:") => Some(Who::Arn(arn.to_owned())),
-        typed => Some(Who::Accounts(records::find_people(conn, typed).await?)),
+        typed => Some(Who::Accounts(history::find_people(conn, typed).await?)),
     };
     Ok(Sought {
         pipelines,
@@ -187,7 +187,7 @@ mod tests {
         let asked =
             Asked { pipeline: HOSTILE.into(), person: HOSTILE.into(), from: HOSTILE.into(), ..Asked::default() };
         assert_inert("history", &page(vec![ours.clone(), outside], &asked));
-        assert_inert("full page", &page(vec![ours; records::PAGE], &asked));
+        assert_inert("full page", &page(vec![ours; history::PAGE], &asked));
     }
 
     #[test]

@@ -34,7 +34,6 @@ pub struct RecordView {
     /// What was checked about this record by itself.
     pub checks: Vec<Check>,
     pub previous: Option<i64>,
-    pub next: i64,
 }
 
 /// Something that must hold for the record.
@@ -77,7 +76,6 @@ impl RecordView {
             payload_hash: hex::encode(&record.payload_hash),
             checks: checks(record),
             previous: (record.seq > 1).then(|| record.seq - 1),
-            next: record.seq + 1,
         }
     }
 }

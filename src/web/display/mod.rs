@@ -56,6 +56,15 @@ pub fn run_status_chip(status: &str) -> Chip {
     }
 }
 
+/// Fails when hostile sample text came out as markup, or as characters that deceive.
+#[cfg(test)]
+#[track_caller]
+pub fn assert_inert(name: &str, html: &str) {
+    for raw in ["<img", "<script>", "onerror=alert(1)>\"", "href=\"javascript", "\u{202e}", "\u{0}", "\u{1b}"] {
+        assert!(!html.contains(raw), "sample {name} lets {raw:?} through");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,14 +75,5 @@ mod tests {
         assert_eq!(count(0, "approval", "approvals"), "0 approvals");
         assert_eq!(count(1_205, "approval", "approvals"), "1,205 approvals");
         assert_eq!(thousands(12_345_678), "12,345,678");
-    }
-}
-
-/// Fails when hostile sample text came out as markup, or as characters that deceive.
-#[cfg(test)]
-#[track_caller]
-pub fn assert_inert(name: &str, html: &str) {
-    for raw in ["<img", "<script>", "onerror=alert(1)>\"", "href=\"javascript", "\u{202e}", "\u{0}", "\u{1b}"] {
-        assert!(!html.contains(raw), "sample {name} lets {raw:?} through");
     }
 }

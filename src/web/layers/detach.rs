@@ -1,6 +1,6 @@
 //! Runs each handler in a task of its own (P-01). A client that hangs up, or a request that takes too long, ends the
-//! waiting, never the work: a transaction is not torn apart between its statement and its commit. It also contains
-//! panics.
+//! waiting, never the work: a transaction is not torn apart between its statement and its commit. Reading requests too,
+//! because they may note that a session was used. It also contains panics.
 
 use std::time::Duration;
 
@@ -14,12 +14,19 @@ use tracing::Instrument as _;
 use crate::web::error::Failure;
 
 /// How long a person is kept waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the handlers' tasks are kept track of, and how long they are waited for.
+#[derive(Debug, Clone)]
+pub struct Tasks {
+    pub requests: TaskTracker,
+    pub patience: Duration,
+}
 
 /// The layer.
-pub async fn run(State(requests): State<TaskTracker>, request: Request, next: Next) -> Response {
-    let task = requests.spawn(next.run(request).instrument(tracing::Span::current()));
-    match tokio::time::timeout(PATIENCE, task).await {
+pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
+    let task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
+    match tokio::time::timeout(tasks.patience, task).await {
         Ok(Ok(response)) => response,
         // The panic itself was logged by the panic hook, once, with this request's number.
         Ok(Err(_)) => Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
@@ -29,5 +36,67 @@ pub async fn run(State(requests): State<TaskTracker>, request: Request, next: Ne
                  approval before you try again.",
             )
             .into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tokio::sync::Notify;
+    use tower::ServiceExt as _;
+
+    fn around(router: Router, patience: Duration) -> (Router, TaskTracker) {
+        let requests = TaskTracker::new();
+        let tasks = Tasks { requests: requests.clone(), patience };
+        (router.layer(from_fn_with_state(tasks, run)), requests)
+    }
+
+    fn request() -> Request {
+        Request::builder().uri("/").body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_500_and_nothing_else_ends() {
+        let panicking = get(async || -> &'static str { panic!("a secret of the inside") });
+        let (router, _) = around(Router::new().route("/", panicking).route("/fine", get(async || "fine")), PATIENCE);
+        let answer = router.clone().oneshot(request()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let fine = Request::builder().uri("/fine").body(Body::empty()).unwrap();
+        assert_eq!(router.oneshot(fine).await.unwrap().status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_nobody_waits_for_it_any_more() {
+        let (begun, go_on, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let signals = (begun.clone(), go_on.clone(), done.clone());
+        let working = get(move || async move {
+            let (begun, go_on, done) = signals;
+            begun.notify_one();
+            go_on.notified().await;
+            done.notify_one();
+        });
+        let (router, requests) = around(Router::new().route("/", working), PATIENCE);
+        let waiting = tokio::spawn(router.oneshot(request()));
+        begun.notified().await;
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        go_on.notify_one();
+        done.notified().await;
+        requests.close();
+        requests.wait().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_is_kept_waiting_for_ever() {
+        let (router, _) = around(Router::new().route("/", get(std::future::pending::<()>)), Duration::ZERO);
+        let answer = router.oneshot(request()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
     }
 }

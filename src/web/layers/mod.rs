@@ -34,7 +34,7 @@ use super::state::AppState;
 /// Surrounds the routes with all layers. `requests` tracks the handlers' tasks, so that a stop can wait for them.
 pub fn around(router: Router, app: &AppState, requests: TaskTracker) -> Router {
     router
-        .layer(from_fn_with_state(requests, detach::run))
+        .layer(from_fn_with_state(detach::Tasks { requests, patience: detach::PATIENCE }, detach::run))
         .layer(from_fn_with_state(app.clone(), limits::check))
         .layer(from_fn_with_state(app.clone(), dress::finish))
         .layer(CompressionLayer::new())

@@ -1,0 +1,7 @@
+//! The demo as a person meets it: the real program in a process of its own, its pages over HTTP, its end by Ctrl-C or worse.
+
+mod harness;
+mod lasting;
+mod refusing;
+#[path = "../support/mod.rs"]
+mod support;

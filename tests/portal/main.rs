@@ -1,0 +1,17 @@
+//! The whole portal through HTTP, as people and programs meet it: a real Postgres, CodePipeline's protocol over HTTP, a
+//! clock that moves only when told.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod answers;
+mod approval;
+mod deciding;
+mod door;
+mod harness;
+mod history;
+mod markup;
+mod process;
+mod queue;
+mod requests;
