@@ -52,7 +52,7 @@ impl Reader {
             match scope.known.iter().find(|approval| is_same(approval, waiting)) {
                 Some(approval) => {
                     self.see_again(scope, sight, waiting, approval).await?;
-                    swept.seen.push((approval.id, sight.began));
+                    swept.seen.push((approval.id, waiting.seen_at));
                 }
                 None if self.open(scope, sight, waiting).await? => swept.opened += 1,
                 None => {}
@@ -61,7 +61,7 @@ impl Reader {
         let ended = scope.known.iter().filter(|it| !sight.waiting.iter().any(|waiting| is_same(it, waiting)));
         for approval in ended.filter(|it| sight.covers(it)) {
             match fate::find_ending(scope.gateway, approval, sight.state.as_ref()).await {
-                Ok(ending) => swept.closed += usize::from(self.close(scope.pool, approval, &ending).await?),
+                Ok(ending) => swept.closed += usize::from(self.close(scope, (approval, sight.began), &ending).await?),
                 Err(error) => swept.trouble = Some(error),
             }
         }
@@ -72,7 +72,8 @@ impl Reader {
     pub(super) async fn close_all(&self, scope: &Scope<'_>) -> Result<Swept, RefreshError> {
         let mut swept = Swept::default();
         for approval in scope.known {
-            swept.closed += usize::from(self.close(scope.pool, approval, &Ending::gone(fate::DELETED)).await?);
+            let now = self.0.clock.now();
+            swept.closed += usize::from(self.close(scope, (approval, now), &Ending::gone(fate::DELETED)).await?);
         }
         Ok(swept)
     }
@@ -88,11 +89,11 @@ impl Reader {
         let state = sight.state.as_ref();
         let mut now = if strict || !approval.details.complete {
             let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, strict).await?;
-            self.described(scope, state, (waiting, &facts), (approval.id, sight.began, approval.found_at)).await?
+            self.described(scope, state, (waiting, &facts), (approval.id, approval.found_at)).await?
         } else {
             Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
         };
-        now.seen_open_at = approval.seen_open_at.max(sight.began);
+        now.seen_open_at = approval.seen_open_at.max(waiting.seen_at);
         if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
             let mut tx = scope.pool.begin().await?;
             approvals::mark_described(&mut tx, &now).await?;
@@ -108,7 +109,7 @@ impl Reader {
             let mut conn = scope.pool.acquire().await?;
             approvals::find_by_token(&mut conn, &gate, &waiting.token).await?
         };
-        if earlier.as_ref().is_some_and(|earlier| !may_be_found_again(earlier, sight.began)) {
+        if earlier.as_ref().is_some_and(|earlier| !may_be_found_again(earlier, waiting.seen_at)) {
             return Ok(false);
         }
         let state = sight.state.as_ref();
@@ -116,10 +117,10 @@ impl Reader {
         let found_at = self.0.clock.now();
         let id = earlier.as_ref().map_or_else(|| ApprovalId(self.0.random.uuid_v7(found_at)), |earlier| earlier.id);
         let since = earlier.as_ref().map_or(found_at, |earlier| earlier.found_at);
-        let new = self.described(scope, state, (waiting, &facts), (id, sight.began, since)).await?;
+        let new = self.described(scope, state, (waiting, &facts), (id, since)).await?;
         let mut tx = scope.pool.begin().await?;
         let is_news = if earlier.is_some() {
-            approvals::mark_found_again(&mut tx, id, sight.began).await?
+            approvals::mark_found_again(&mut tx, id, waiting.seen_at).await?
                 && approvals::mark_described(&mut tx, &new).await?
         } else {
             pipelines::insert_past_gate(&mut tx, &gate, found_at).await?;
@@ -137,7 +138,7 @@ impl Reader {
         scope: &Scope<'_>,
         state: Option<&PipelineState>,
         (waiting, facts): (&Waiting, &Facts),
-        (id, began, found_at): (ApprovalId, Timestamp, Timestamp),
+        (id, found_at): (ApprovalId, Timestamp),
     ) -> Result<Approval, RefreshError> {
         let setting = {
             let mut conn = scope.pool.acquire().await?;
@@ -145,15 +146,21 @@ impl Reader {
         };
         let (place, pipeline) = (scope.place, scope.pipeline);
         let scene = Scene { place, pipeline, setting: setting.as_ref(), waiting, state, facts };
-        Ok(describe(&scene, id, began, found_at))
+        Ok(describe(&scene, id, found_at))
     }
 
-    /// Ends an approval, unless a decision made here may have been what ended it. False: nothing was written.
-    async fn close(&self, pool: &PgPool, approval: &Approval, ending: &Ending) -> Result<bool, RefreshError> {
+    /// Ends an approval, unless a decision made here may have been what ended it, or a read newer than the one of `began`
+    /// saw it open. False: nothing was written.
+    async fn close(
+        &self,
+        scope: &Scope<'_>,
+        (approval, began): (&Approval, Timestamp),
+        ending: &Ending,
+    ) -> Result<bool, RefreshError> {
         let Some(closing) = closing(approval, ending, self.0.clock.now()) else { return Ok(false) };
-        let mut tx = pool.begin().await?;
+        let mut tx = scope.pool.begin().await?;
         let locked = approvals::find_for_update(&mut tx, approval.id).await?;
-        if locked.is_none_or(|now| now.at_aws != AtAws::Open)
+        if locked.is_none_or(|now| now.at_aws != AtAws::Open || now.seen_open_at > began)
             || approvals::awaits_settling(&mut tx, approval.id).await?
         {
             return Ok(false);

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fate::{Ending, Fate};
 use crate::domain::approval::{AtAws, Decided};
+use crate::domain::decision::Verdict;
 use crate::domain::details::short;
 use crate::domain::text::Clipped;
 use crate::store::approvals::{Approval, Closing};
@@ -21,8 +22,8 @@ pub(super) fn closing(approval: &Approval, ending: &Ending, now: Timestamp) -> O
     };
     match &ending.fate {
         Fate::Open => None,
-        Fate::Approved { summary, by } => Some(decided(AtAws::Approved, at, summary.as_deref(), by.as_deref())),
-        Fate::Rejected { summary, by } => Some(decided(AtAws::Rejected, at, summary.as_deref(), by.as_deref())),
+        Fate::Approved { summary, by } => Some(elsewhere(Verdict::Approved, at, summary.as_deref(), by.as_deref())),
+        Fate::Rejected { summary, by } => Some(elsewhere(Verdict::Rejected, at, summary.as_deref(), by.as_deref())),
         Fate::Failed { .. } if at >= approval.expires_at - DEADLINE_IS_ABOUT => {
             ended(AtAws::Expired, Some("nobody answered in time".into()))
         }
@@ -35,9 +36,14 @@ pub(super) fn closing(approval: &Approval, ending: &Ending, now: Timestamp) -> O
     }
 }
 
-fn decided(at_aws: AtAws, at: Timestamp, summary: Option<&str>, by: Option<&str>) -> Closing {
+/// The end of an approval that was decided elsewhere. What AWS says is cut to what a record holds.
+#[must_use]
+pub fn elsewhere(verdict: Verdict, at: Timestamp, summary: Option<&str>, by: Option<&str>) -> Closing {
     Closing {
-        at_aws,
+        at_aws: match verdict {
+            Verdict::Approved => AtAws::Approved,
+            Verdict::Rejected => AtAws::Rejected,
+        },
         closed_at: at,
         closed_why: None,
         decided: Some(Decided::Elsewhere),

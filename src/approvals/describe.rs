@@ -30,8 +30,8 @@ pub(super) struct Scene<'a> {
     pub facts: &'a Facts,
 }
 
-/// The request as it stands, in the form it is kept. `began` is when the read began that saw it waiting.
-pub(super) fn describe(scene: &Scene<'_>, id: ApprovalId, began: Timestamp, found_at: Timestamp) -> Approval {
+/// The request as it stands, in the form it is kept.
+pub(super) fn describe(scene: &Scene<'_>, id: ApprovalId, found_at: Timestamp) -> Approval {
     let waiting = scene.waiting;
     let own = scene.own_action();
     let gate = scene.gate();
@@ -56,7 +56,7 @@ pub(super) fn describe(scene: &Scene<'_>, id: ApprovalId, began: Timestamp, foun
             || said.is_none()
             || scene.version().is_some_and(|v| v != scene.pipeline.version),
         found_at,
-        seen_open_at: began,
+        seen_open_at: waiting.seen_at,
         at_aws: AtAws::Open,
         closed_at: None,
         closed_why: None,

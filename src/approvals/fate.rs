@@ -37,6 +37,19 @@ pub enum Fate {
     },
 }
 
+impl Fate {
+    /// What was said with the answer.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        match self {
+            Self::Approved { summary, .. } | Self::Rejected { summary, .. } | Self::Failed { summary, .. } => {
+                summary.as_deref()
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A fate, when it came, and what is missing to be sure of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ending {
@@ -194,7 +207,8 @@ fn is_of_a_person(summary: &str) -> bool {
 
 async fn from_action_runs(gateway: &Gateway, approval: &Approval, runs: &[ActionRun]) -> Result<Ending, ReadError> {
     let here = |run: &&ActionRun| run.stage == approval.gate.stage && run.action == approval.gate.action;
-    let ours = runs.iter().filter(here).find(|run| is_ours(approval, run));
+    // Without ids to compare, a retry of the stage looks like ours and comes later.
+    let ours = runs.iter().filter(here).filter(|run| is_ours(approval, run)).min_by_key(|run| run.started_at);
     if let Some(run) = ours
         && let Some(fate) = finished(&run.status, run.summary.clone(), run.updated_by.clone())
     {
@@ -218,8 +232,9 @@ fn unlisted() -> ReadError {
 }
 
 fn is_ours(approval: &Approval, run: &ActionRun) -> bool {
-    if approval.mode == Mode::Parallel {
-        return run.external_execution.as_deref() == Some(approval.token.expose());
+    // AWS does not promise to show an answered request's token for ever.
+    if let (Mode::Parallel, Some(token)) = (&approval.mode, &run.external_execution) {
+        return token == approval.token.expose();
     }
     match (&approval.action_execution, &run.action_execution) {
         (Some(ours), Some(theirs)) => ours == theirs,

@@ -22,6 +22,7 @@ use sqlx::PgConnection;
 pub use crate::domain::details::Details;
 pub use crate::store::approvals::{Approval, Closing};
 pub use apply::Swept;
+pub use closing::elsewhere;
 pub use fate::Fate;
 
 use crate::clock::Clock;
@@ -94,10 +95,13 @@ impl Reader {
         &self.0.database
     }
 
-    /// Whether an ARN is this portal's own at a source. False where that is not known.
-    #[must_use]
-    pub fn is_ours(&self, source: &SourceName, arn: &str) -> bool {
-        self.gateway(source).is_some_and(|gateway| gateway.is_own(arn))
+    /// Whether an ARN is this portal's own at a source. `None` where AWS does not say who the portal is.
+    pub async fn is_ours(&self, source: &SourceName, arn: &str) -> Option<bool> {
+        let gateway = self.gateway(source)?;
+        if gateway.source().role_arn.is_none() {
+            gateway.identify().await?;
+        }
+        Some(gateway.is_own(arn))
     }
 
     /// Reads the approval at AWS now, ahead of any sweep, with everything it is shown with; writes what was seen, also of
@@ -106,7 +110,8 @@ impl Reader {
     /// # Errors
     /// [`RefreshError::Unreadable`] when AWS could not be read completely: the row then is as it was.
     pub async fn refresh(&self, id: ApprovalId) -> Result<Approval, RefreshError> {
-        let mut conn = self.0.database.decisions.acquire().await?;
+        let pool = &self.0.database.decisions;
+        let mut conn = pool.acquire().await?;
         let approval = approvals::find(&mut conn, id).await?.ok_or(RefreshError::NoSuchApproval)?;
         if approval.at_aws != AtAws::Open {
             return Ok(approval);
@@ -119,7 +124,6 @@ impl Reader {
         let known = approvals::list_open_of_pipeline(&mut conn, source, &pipeline.name).await?;
         // Nothing is held while AWS is asked.
         drop(conn);
-        let pool = &self.0.database.decisions;
         let (gateway, place, pipeline, known) = (&gateway, &place, &pipeline, known.as_slice());
         let scope = Scope { pool, gateway, place, pipeline, known, must_describe: Some(id) };
         let began = self.0.clock.now();
@@ -131,7 +135,7 @@ impl Reader {
         if let Some(trouble) = swept.trouble {
             return Err(trouble.into());
         }
-        let mut conn = self.0.database.decisions.acquire().await?;
+        let mut conn = pool.acquire().await?;
         approvals::find(&mut conn, id).await?.ok_or(RefreshError::NoSuchApproval)
     }
 
@@ -145,6 +149,16 @@ impl Reader {
             Ending { doubt: Some(doubt), .. } => Err(doubt),
             Ending { fate, .. } => Ok(fate),
         }
+    }
+
+    /// What most likely became of an approval: [`Reader::fate`], or, where AWS does not show the request itself, what its
+    /// run says. Enough where nothing that was sent here can have been what ended it. Writes nothing.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn likely_fate(&self, approval: &Approval) -> Result<Fate, ReadError> {
+        let gateway = self.urgent(&approval.gate.source)?;
+        Ok(fate::find_ending(&gateway, approval, None).await?.fate)
     }
 
     /// Reads one pipeline for a sweep and writes what was seen.

@@ -34,6 +34,8 @@ pub(super) struct Waiting {
     pub mode: Mode,
     /// When the action last changed: when it began to wait.
     pub changed_at: Option<Timestamp>,
+    /// When the read began that saw it: what is remembered is no newer for being remembered.
+    pub seen_at: Timestamp,
     /// `Stopping`: the run ends with this approval, whatever is answered.
     pub run_status: Option<String>,
 }
@@ -118,7 +120,7 @@ pub(super) async fn observe_one(
     let mut sight = Sight::of(began);
     if approval.mode == Mode::Parallel {
         let runs = gateway.list_action_runs(&pipeline.name, &approval.execution).await?;
-        sight.waiting = parallel::waiting_in(pipeline, &runs);
+        sight.waiting = parallel::waiting_in(pipeline, &runs, began);
         sight.looked_into.insert(approval.execution.clone());
     } else {
         let state = gateway.read_state(&pipeline.name).await?;
@@ -157,6 +159,7 @@ impl Sight {
                     token,
                     mode: mode.clone(),
                     changed_at: latest.changed_at,
+                    seen_at: self.began,
                     run_status: stage.latest.as_ref().map(|run| run.status.clone()).filter(|it| it == "Stopping"),
                 });
             }

@@ -161,7 +161,7 @@ async fn look_into(
     if run.is_none() && !runs.iter().any(|run| run.status == "InProgress") {
         return Ok(None);
     }
-    let mut waiting = waiting_in(pipeline, &runs);
+    let mut waiting = waiting_in(pipeline, &runs, now);
     for request in &mut waiting {
         request.run_status = run.map(|run| run.status.clone());
     }
@@ -174,13 +174,13 @@ async fn look_into(
 }
 
 /// The requests among a run's action executions.
-pub(super) fn waiting_in(pipeline: &Pipeline, runs: &[ActionRun]) -> Vec<Waiting> {
+pub(super) fn waiting_in(pipeline: &Pipeline, runs: &[ActionRun], seen_at: Timestamp) -> Vec<Waiting> {
     let waits =
         |run: &&ActionRun| run.status == "InProgress" && (run.is_gate || pipeline.is_gate(&run.stage, &run.action));
-    runs.iter().filter(waits).map(waiting).collect()
+    runs.iter().filter(waits).map(|run| waiting(run, seen_at)).collect()
 }
 
-fn waiting(run: &ActionRun) -> Waiting {
+fn waiting(run: &ActionRun, seen_at: Timestamp) -> Waiting {
     // Without a token nobody can answer here. It is still shown; what stands in for the token never passes for one.
     let token = run
         .external_execution
@@ -194,6 +194,7 @@ fn waiting(run: &ActionRun) -> Waiting {
         token: ApprovalToken::new(token),
         mode: Mode::Parallel,
         changed_at: run.started_at,
+        seen_at,
         run_status: None,
     }
 }

@@ -4,7 +4,7 @@
 use super::payload::{Aws, Followed};
 use super::send::{Trouble, marker, sent_summary};
 use super::{Decisions, pace};
-use crate::approvals::{Approval, Fate};
+use crate::approvals::{self as seen, Approval, Fate};
 use crate::audit::{self, Kind, Payload};
 use crate::codepipeline::{Answer, Doubt};
 use crate::domain::approval::{AtAws, Decided};
@@ -91,21 +91,22 @@ impl Decisions {
         approval: &Approval,
         fate: Fate,
     ) -> Result<(), Trouble> {
-        let ours = marker(decision);
+        let is_ours = decision.attempt > 0 && fate.summary().and_then(Marker::read) == Some(marker(decision));
+        if is_ours && matches!(fate, Fate::Approved { .. }) != (decision.verdict == Verdict::Approved) {
+            let why = "AWS shows this decision's marker with the opposite verdict.";
+            return self.keep_asking(decision, approval, why, None).await;
+        }
         match fate {
             Fate::Open => Ok(()),
-            Fate::Approved { summary, .. } | Fate::Rejected { summary, .. } | Fate::Failed { summary, .. }
-                if decision.attempt > 0
-                    && summary.as_deref().and_then(Marker::read).is_some_and(|found| found == ours) =>
-            {
-                let aws = Aws { by: Some("read_back"), summary: summary.as_deref().map(clip), ..Aws::default() };
+            fate if is_ours => {
+                let aws = Aws { by: Some("read_back"), summary: fate.summary().map(clip), ..Aws::default() };
                 self.accept(decision, approval, aws, None).await
             }
             Fate::Approved { summary, by } => self.elsewhere(decision, approval, Verdict::Approved, summary, by).await,
             Fate::Rejected { summary, by } => self.elsewhere(decision, approval, Verdict::Rejected, summary, by).await,
             Fate::Failed { summary, .. } => {
                 // Expiry, stop and rejection look alike here, and our own rejection would too (D-09).
-                if decision.attempt > 0 && decision.verdict == Verdict::Rejected {
+                if decision.may_have_landed() && decision.verdict == Verdict::Rejected {
                     return self
                         .keep_asking(decision, approval, "AWS shows the action as failed without saying by whom.", None)
                         .await;
@@ -127,7 +128,9 @@ impl Decisions {
                 self.stale(decision, approval, AtAws::Superseded, why, None).await
             }
             Fate::Gone { why } => {
-                let reason = format!("The approval request no longer exists at AWS: {why}.");
+                let unknown = " Whether this decision arrived before that is not known.";
+                let unknown = if decision.may_have_landed() { unknown } else { "" };
+                let reason = format!("The approval request no longer exists at AWS: {why}.{unknown}");
                 self.stale(decision, approval, AtAws::Gone, &reason, None).await
             }
         }
@@ -166,9 +169,9 @@ impl Decisions {
         summary: Option<String>,
         by: Option<String>,
     ) -> Result<(), Trouble> {
-        let our_own = by.as_deref().is_some_and(|arn| self.0.reader.is_ours(&approval.gate.source, arn));
-        if decision.attempt > 0 && (by.is_none() && summary.is_none() || our_own) {
-            let why = "AWS shows a decision, but not by whom; it may be this one.";
+        let may_be_ours = decision.may_have_landed() && verdict == decision.verdict;
+        if may_be_ours && self.may_be_ours(decision, approval, summary.as_deref(), by.as_deref()).await {
+            let why = "AWS shows a decision, but not whose; it may be this one.";
             return self.keep_asking(decision, approval, why, None).await;
         }
         let who = by.as_deref().unwrap_or("somebody AWS does not name");
@@ -184,16 +187,28 @@ impl Decisions {
                 ..Aws::default()
             },
             approved_at: None,
-            closing: Some(Closing {
-                at_aws: at_aws(verdict),
-                closed_at: self.0.clock.now(),
-                closed_why: None,
-                decided: Some(Decided::Elsewhere),
-                decided_by: by.clone(),
-                decided_summary: summary.clone(),
-            }),
+            closing: Some(seen::elsewhere(verdict, self.0.clock.now(), summary.as_deref(), by.as_deref())),
         };
         self.settle_as(decision, approval, end).await
+    }
+
+    /// Whether an answer without our marker may still be ours, the marker lost on the way: by who gave it, or, where that
+    /// is not known, by what is left of the words. Another's marker, also of another decision made here, says no.
+    async fn may_be_ours(
+        &self,
+        decision: &Decision,
+        approval: &Approval,
+        summary: Option<&str>,
+        by: Option<&str>,
+    ) -> bool {
+        if summary.and_then(Marker::read).is_some() {
+            return false;
+        }
+        let known = match by {
+            Some(arn) => self.0.reader.is_ours(&approval.gate.source, arn).await,
+            None => None,
+        };
+        known.unwrap_or_else(|| summary.is_none_or(|text| sent_summary(decision).starts_with(text.trim_end())))
     }
 
     async fn stale(

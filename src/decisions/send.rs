@@ -1,10 +1,14 @@
 //! One send: claimed, committed as under way, sent once, and its answer written down. Between the claim and the answer
 //! no transaction is open.
 
+use jiff::Timestamp;
+use sqlx::PgConnection;
+
 use super::payload::Followed;
 use super::{Decisions, intent, pace};
 use crate::approvals::{Approval, Fate};
 use crate::audit::{self, Kind, Payload};
+use crate::codepipeline::observed::ReadError;
 use crate::codepipeline::{Answer, NotApplied, Submission};
 use crate::domain::decision::{State, Verdict};
 use crate::domain::ids::DecisionId;
@@ -37,7 +41,15 @@ impl Decisions {
             return Ok(());
         }
         let Some(decision) = self.claim(&decision, &approval).await? else { return Ok(()) };
+        let held_up = decision.sent_at.is_none_or(|at| self.0.clock.now() >= at + pace::LEASE);
         let answer = match self.0.reader.gateway(&approval.gate.source) {
+            // A process that was stopped in between: others count on nothing leaving after the lease, and the person's
+            // right may be gone by now.
+            _ if held_up => Answer::NotApplied {
+                why: NotApplied::NeverLeft,
+                code: "HeldUp".into(),
+                message: "the program was held up before it could send".into(),
+            },
             Some(gateway) => Box::pin(gateway.submit(&submission(&decision, &approval))).await,
             None => Answer::NotApplied {
                 why: NotApplied::NeverLeft,
@@ -56,7 +68,7 @@ impl Decisions {
         {
             return Ok(true);
         }
-        match Box::pin(self.0.reader.fate(approval)).await {
+        match self.read_fate(decision, approval).await {
             Ok(Fate::Open) => {
                 let mut conn = self.0.pool.acquire().await?;
                 approvals::mark_seen_open(&mut conn, approval.id, now).await?;
@@ -67,10 +79,36 @@ impl Decisions {
                 Ok(false)
             }
             Err(why) => {
-                self.postpone(decision, &format!("The approval could not be read before sending: {why}.")).await?;
+                let reason = format!("The approval could not be read before sending: {why}.");
+                match self.find_obstacle(decision, approval, &why).await? {
+                    None => self.postpone(decision, &reason).await?,
+                    Some(_) if decision.may_have_landed() => {
+                        self.keep_asking(decision, approval, &reason, None).await?;
+                    }
+                    Some(obstacle) => self.lapse(decision, approval, &obstacle).await?,
+                }
                 Ok(false)
             }
         }
+    }
+
+    /// Why a decision would not be sent even if AWS could be read again. Without this, nobody else could decide for as
+    /// long as it cannot.
+    async fn find_obstacle(
+        &self,
+        decision: &Decision,
+        approval: &Approval,
+        unreadable: &ReadError,
+    ) -> Result<Option<String>, Trouble> {
+        if let ReadError::NotConfigured(_) = unreadable {
+            return Ok(Some("Its source is no longer configured.".into()));
+        }
+        let now = self.0.clock.now();
+        if decision.verdict == Verdict::Rejected && now >= approval.expires_at {
+            return Ok(Some("It could not be sent before the approval's deadline.".into()));
+        }
+        let mut conn = self.0.pool.acquire().await?;
+        Ok(find_bar(&mut conn, decision, now).await?)
     }
 
     /// Commits that an attempt is about to leave, after checking once more that it may (D-02, D-10, D-11). `None`: it may
@@ -78,14 +116,9 @@ impl Decisions {
     async fn claim(&self, decision: &Decision, approval: &Approval) -> Result<Option<Decision>, Trouble> {
         let now = self.0.clock.now();
         let mut tx = self.0.pool.begin().await?;
-        if let Err(why) = intent::may_decide(&mut tx, decision.account).await? {
+        if let Some(why) = find_bar(&mut tx, decision, now).await? {
             tx.rollback().await?;
             return self.lapse(decision, approval, &why).await.map(|()| None);
-        }
-        if decision.verdict == Verdict::Approved && decision.age(now) > pace::APPROVAL_LASTS {
-            tx.rollback().await?;
-            let why = "It could not be sent within 10 minutes. Please look again and decide afresh.";
-            return self.lapse(decision, approval, why).await.map(|()| None);
         }
         let held = (self.0.holder, now + pace::LEASE);
         if !table::mark_submitting(&mut tx, decision.expected(), now, held).await? {
@@ -115,6 +148,15 @@ impl Decisions {
         let Some(approval) = approvals::find(&mut conn, decision.approval).await? else { return Ok(None) };
         Ok(Some((decision, approval)))
     }
+}
+
+/// Why this decision must not be sent any more (D-10, D-11), with the person's right locked until the transaction ends.
+async fn find_bar(conn: &mut PgConnection, decision: &Decision, now: Timestamp) -> sqlx::Result<Option<String>> {
+    if let Err(why) = intent::may_decide(conn, decision.account).await? {
+        return Ok(Some(why));
+    }
+    let too_old = decision.verdict == Verdict::Approved && decision.age(now) > pace::APPROVAL_LASTS;
+    Ok(too_old.then(|| "It could not be sent within 10 minutes. Please look again and decide afresh.".into()))
 }
 
 fn submission(decision: &Decision, approval: &Approval) -> Submission {

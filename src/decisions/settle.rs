@@ -8,6 +8,7 @@ use super::send::Trouble;
 use super::{Decisions, pace};
 use crate::approvals::{Approval, Fate};
 use crate::audit::Kind;
+use crate::codepipeline::observed::ReadError;
 use crate::domain::decision::State;
 use crate::domain::ids::DecisionId;
 use crate::store::decisions::{self as table, Decision, ReadBack};
@@ -57,9 +58,18 @@ impl Decisions {
         }
     }
 
+    /// What became of the approval. The likeliest reading is enough where it cannot have been this decision.
+    pub(super) async fn read_fate(&self, decision: &Decision, approval: &Approval) -> Result<Fate, ReadError> {
+        if decision.may_have_landed() {
+            Box::pin(self.0.reader.fate(approval)).await
+        } else {
+            Box::pin(self.0.reader.likely_fate(approval)).await
+        }
+    }
+
     async fn read_back(&self, decision: &Decision, approval: &Approval) -> Result<(), Trouble> {
         let began = self.0.clock.now();
-        match Box::pin(self.0.reader.fate(approval)).await {
+        match self.read_fate(decision, approval).await {
             Ok(Fate::Open) => self.still_open(decision, approval, began).await,
             Ok(fate) => self.conclude_fate(decision, approval, fate).await,
             Err(why) => {
@@ -105,6 +115,10 @@ impl Decisions {
         reason: &str,
         open_at: Option<jiff::Timestamp>,
     ) -> Result<(), Trouble> {
+        if decision.state == State::Intent {
+            // It was to be sent again, but what AWS shows may be what an earlier attempt did.
+            return self.doubt(decision, approval, "unanswered", None, reason, "").await;
+        }
         let now = self.0.clock.now();
         let since = decision.unsure_since.unwrap_or(decision.created_at);
         let needs_person = now.duration_since(since) >= pace::ASK_A_PERSON && decision.needs_person_since.is_none();

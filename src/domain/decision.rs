@@ -65,7 +65,11 @@ impl State {
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
         match self {
-            Self::Intent => matches!(next, Self::Submitting | Self::Lapsed | Self::Stale | Self::Elsewhere),
+            // Accepted and Unsure: an earlier attempt that was taken for lost had landed after all.
+            Self::Intent => matches!(
+                next,
+                Self::Submitting | Self::Lapsed | Self::Stale | Self::Elsewhere | Self::Accepted | Self::Unsure
+            ),
             Self::Submitting => matches!(next, Self::Accepted | Self::Intent | Self::Refused | Self::Unsure),
             Self::Unsure => matches!(next, Self::Accepted | Self::Elsewhere | Self::Stale | Self::Intent),
             Self::Accepted | Self::Refused | Self::Elsewhere | Self::Stale | Self::Lapsed => false,

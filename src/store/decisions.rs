@@ -377,6 +377,17 @@ impl Decision {
         Expected { id: self.id, state: self.state, attempt: self.attempt }
     }
 
+    /// Whether an attempt of this decision may have taken effect, as far as the answers tell. Never when the first attempt
+    /// ever was answered with "too late", nor when everything sent so far was surely not taken.
+    #[must_use]
+    pub fn may_have_landed(&self) -> bool {
+        match self.state {
+            State::Intent => self.doubt.is_some(),
+            State::Unsure => self.doubt.as_deref() != Some("too_late") || self.attempt > 1,
+            _ => self.attempt > 0,
+        }
+    }
+
     /// How long it has been waiting since it was made.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> SignedDuration {
@@ -410,7 +421,8 @@ pub async fn mark_submitting(
     Ok(done.rows_affected() == 1)
 }
 
-/// Back to intent: what was sent surely had no effect; the next send is due at `due`. False: somebody was quicker.
+/// Back to intent: what was sent is taken to have had no effect; the next send is due at `due`. A doubt stays on the row:
+/// what was once unanswered may still land. False: somebody was quicker.
 ///
 /// # Errors
 /// Whatever the database says.
@@ -422,7 +434,7 @@ pub async fn mark_requeued(
     reason: &str,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "update portal.decision set state = 'intent', due_at = $4, lease_holder = null, lease_until = null, doubt = null,
+        "update portal.decision set state = 'intent', due_at = $4, lease_holder = null, lease_until = null,
             unsure_since = null, open_read_at = null, open_reads = 0, needs_person_since = null, aws_code = $5, reason = $6
         where id = $1 and state = $2 and attempt = $3",
         from.id.0,

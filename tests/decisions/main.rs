@@ -4,7 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod other_aws;
 mod stage;
 mod stories_answers;
+mod stories_doubt;
+mod stories_modes;
+mod stories_other_aws;
 mod stories_people;
 mod stories_too_late;

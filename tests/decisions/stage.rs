@@ -29,7 +29,8 @@ use crate::support::postgres::TestDatabase;
 
 /// Somebody with access to the console.
 pub const CONSOLE: &str = "arn:aws:iam::111122223333:user/ines";
-const PIPELINES: &[&str] = &["shop", "blog"];
+const PIPELINES: &[(&str, &str)] =
+    &[("shop", "SUPERSEDED"), ("blog", "SUPERSEDED"), ("queue", "QUEUED"), ("swarm", "PARALLEL")];
 
 const WORLD: &str = r#"
 seed = 11
@@ -53,6 +54,7 @@ pub struct Stage {
     pub decisions: Decisions,
     watcher: Watcher,
     settings: Settings,
+    endpoint: String,
 }
 
 impl Stage {
@@ -60,26 +62,36 @@ impl Stage {
         Self::start_with(Duration::from_secs(10)).await
     }
 
+    /// A portal that talks to another AWS than the simulator.
+    pub async fn start_at(endpoint: String) -> Self {
+        Self::build(Duration::from_secs(10), Some(endpoint)).await
+    }
+
     /// `attempt`: how long one attempt at sending may take, in real time.
     pub async fn start_with(attempt: Duration) -> Self {
+        Self::build(attempt, None).await
+    }
+
+    async fn build(attempt: Duration, endpoint: Option<String>) -> Self {
         let clock = Clock::manual("2026-11-21T08:00:00Z".parse().unwrap());
         let random = Random::system();
         let sim = Simulator::start(world(), clock.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let database = TestDatabase::create().await;
         let pools = database.open();
         let settings = Settings { attempt, ..Settings::default() };
-        let reader = reader(&pools, &clock, &random, &sim, &settings).await;
+        let endpoint = endpoint.unwrap_or_else(|| sim.endpoint());
+        let reader = reader(&pools, &clock, &random, &endpoint, &settings).await;
         let decisions = Decisions::new(pools.decisions.clone(), reader.clone(), clock.clone(), random.clone());
         let watcher = Watcher::new(&reader, &clock, &random, SignedDuration::from_secs(15)).unwrap();
         watcher.register().await.unwrap();
         let world = sim.world("111122223333", "eu-west-1");
-        Self { database, pools, clock, random, sim, world, decisions, watcher, settings }
+        Self { database, pools, clock, random, sim, world, decisions, watcher, settings, endpoint }
     }
 
     /// Another replica on the same database.
     pub async fn replica(&self) -> Decisions {
         let pools = self.database.open();
-        let reader = reader(&pools, &self.clock, &self.random, &self.sim, &self.settings).await;
+        let reader = reader(&pools, &self.clock, &self.random, &self.endpoint, &self.settings).await;
         Decisions::new(pools.decisions.clone(), reader, self.clock.clone(), self.random.clone())
     }
 
@@ -187,15 +199,15 @@ impl Stage {
     pub async fn intend_and_die(&self, by: &Approver, seen: &Approval, verdict: Verdict, summary: &str) -> DecisionId {
         let (by, ask) = (by.clone(), self.form(seen, verdict, summary));
         let options = self.database.options(DatabaseRole::App);
-        let (clock, random, sim, settings) =
-            (self.clock.clone(), self.random.clone(), self.sim.clone(), self.settings.clone());
+        let (clock, random, endpoint, settings) =
+            (self.clock.clone(), self.random.clone(), self.endpoint.clone(), self.settings.clone());
         let dying = move || {
             // One thread that only ever polls what it blocks on: when `decide` returns, the send it has just spawned has
             // not been looked at, and never will be.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let pools = Database::open(&options);
-                let reader = reader(&pools, &clock, &random, &sim, &settings).await;
+                let reader = reader(&pools, &clock, &random, &endpoint, &settings).await;
                 Decisions::new(pools.decisions.clone(), reader, clock, random).decide(&by, ask).await.unwrap()
             })
         };
@@ -277,6 +289,16 @@ impl Stage {
         self.sim.effects().iter().filter(|it| it.pipeline == pipeline).count()
     }
 
+    /// Every connection that pages may use, taken and kept.
+    pub async fn flood_pages(&self) -> Vec<sqlx::pool::PoolConnection<sqlx::Postgres>> {
+        let most = self.pools.pages.options().get_max_connections();
+        let mut held = Vec::new();
+        for _ in 0..most {
+            held.push(self.pools.pages.acquire().await.unwrap());
+        }
+        held
+    }
+
     pub async fn hash_of(&self, seq: i64) -> String {
         let mut conn = self.database.connect(DatabaseRole::Reader).await;
         let hash: Vec<u8> = sqlx::query_scalar("select hash from audit.record where seq = $1")
@@ -303,6 +325,12 @@ impl Stage {
             .fetch_one(&mut conn)
             .await
             .unwrap()
+    }
+
+    /// How many records there are.
+    pub async fn records(&self) -> i64 {
+        let mut conn = self.database.connect(DatabaseRole::Reader).await;
+        sqlx::query_scalar("select count(*) from audit.record").fetch_one(&mut conn).await.unwrap()
     }
 
     pub async fn last_payload(&self, kind: &str) -> Value {
@@ -363,11 +391,12 @@ impl Stage {
 
 fn world() -> WorldFile {
     let mut text = WORLD.to_owned();
-    for pipeline in PIPELINES {
+    for (pipeline, mode) in PIPELINES {
         text.push_str(&format!(
             r#"
 [[worlds.pipelines]]
 name = "{pipeline}"
+mode = "{mode}"
 stages = [
   {{ name = "Source", actions = [{{ name = "Repo", kind = "source", seconds = 1 }}] }},
   {{ name = "Production", actions = [
@@ -380,17 +409,11 @@ stages = [
     WorldFile::parse(&text).unwrap()
 }
 
-async fn reader(
-    pools: &Database,
-    clock: &Clock,
-    random: &Random,
-    sim: &SimulatorHandle,
-    settings: &Settings,
-) -> Reader {
+async fn reader(pools: &Database, clock: &Clock, random: &Random, endpoint: &str, settings: &Settings) -> Reader {
     let source = SourceConfig {
         region: Some("eu-west-1".into()),
         account: Some("111122223333".into()),
-        endpoint_url: Some(sim.endpoint().parse().unwrap()),
+        endpoint_url: Some(endpoint.parse().unwrap()),
         credentials: Some(Credentials {
             access_key_id: "AKIAPORTAL".into(),
             secret_access_key: SecretString::from("portal-secret"),

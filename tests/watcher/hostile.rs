@@ -1,10 +1,11 @@
 //! Whatever AWS answers, nothing panics, nothing is misread, and what people are shown is bounded and true.
 
+use countersign::domain::approval::AtAws;
 use countersign::domain::text::{link, visible};
-use countersign::simulator::{Commit, Fault, FaultKind};
+use countersign::simulator::{Commit, Fault, FaultKind, Verdict};
 use countersign::watcher::Ended;
 
-use crate::harness::{Stage, source};
+use crate::harness::{INES, Stage, source};
 
 fn world(stage: &str, action: &str, pipeline: &str, comment: &str, url: &str) -> String {
     let comment = toml_text(comment);
@@ -144,4 +145,55 @@ async fn a_token_that_aws_would_not_take_is_shown_as_not_answerable_here() {
     let found = stage.only().await;
     assert!(!found.details.answerable);
     assert!(!found.token.is_answerable());
+}
+
+#[tokio::test]
+async fn an_answered_parallel_request_whose_token_is_shown_no_more_is_told_by_its_id() {
+    let stage = Stage::gates().await;
+    let open = stage.open("swarm");
+    stage.sweep().await;
+    stage.step(1);
+    stage.world.decide(&open, Verdict::Approved, "Go", INES);
+    let no_token = FaultKind::Missing { members: vec!["externalExecutionId".into()] };
+    stage.sim.add_fault(Fault::on("ListActionExecutions", no_token));
+    stage.sweep().await;
+    let found = stage.only().await;
+    assert_eq!((found.at_aws, found.decided_by.as_deref()), (AtAws::Approved, Some(INES)));
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_parallel_run_does_not_count_as_seen_again() {
+    // D-11: a send relies on the approval having been read as open a moment ago.
+    let stage = Stage::gates().await;
+    stage.open("swarm");
+    stage.sweep().await;
+    let first = stage.only().await.seen_open_at;
+    stage.calls();
+    stage.step(10);
+    stage.sweep().await;
+    assert_eq!(stage.calls().get("ListActionExecutions"), None);
+    assert_eq!(stage.only().await.seen_open_at, first);
+    stage.step(30);
+    stage.sweep().await;
+    assert_eq!(stage.only().await.seen_open_at, stage.clock.now(), "now it was looked at");
+}
+
+#[tokio::test]
+async fn without_ids_a_retry_is_not_taken_for_the_request_it_replaced() {
+    let stage = Stage::gates().await;
+    for operation in ["GetPipelineState", "ListActionExecutions"] {
+        let no_id = FaultKind::Missing { members: vec!["actionExecutionId".into()] };
+        stage.sim.add_fault(Fault::on(operation, no_id));
+    }
+    let open = stage.open("shop");
+    stage.sweep().await;
+    stage.step(60);
+    stage.world.decide(&open, Verdict::Rejected, "No", INES);
+    stage.world.retry("shop", &open.stage, &open.execution);
+    stage.step(1);
+    stage.sweep().await;
+    let all = stage.all().await;
+    let old = all.iter().find(|it| it.token.expose() == open.token).unwrap();
+    assert_eq!((old.at_aws, old.decided_by.as_deref()), (AtAws::Rejected, Some(INES)));
+    assert_eq!(stage.waiting().await.len(), 1);
 }

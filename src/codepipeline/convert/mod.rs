@@ -14,6 +14,7 @@ use super::observed::{
     StageDefinition, StageRun, StageState,
 };
 use crate::domain::ids::{ActionName, ApprovalToken, BadId, ExecutionId, PipelineName, StageName};
+use crate::domain::text::Clipped;
 
 pub use runs::{action_run, run, run_detail};
 
@@ -55,7 +56,8 @@ fn broken(bad: &BadId) -> ReadError {
 }
 
 fn mode(mode: Option<&types::ExecutionMode>) -> Mode {
-    Mode::from_name(&clean(mode.map_or("", types::ExecutionMode::as_str)))
+    // A word that AWS has not invented yet is kept, but no more of it than a name has.
+    Mode::from_name(&Clipped::new(mode.map_or("", types::ExecutionMode::as_str), 100).text)
 }
 
 fn is_gate(kind: Option<&types::ActionTypeId>) -> bool {

@@ -66,12 +66,15 @@ pub fn run_detail(
     same_pipeline(pipeline, run.pipeline_name.as_deref())?;
     same_execution(asked, run.pipeline_execution_id.as_deref())?;
     let variables = run.variables.iter().flatten();
+    let mut revisions: Vec<_> = run.artifact_revisions.iter().flatten().map(artifact_revision).collect();
+    // The same answer must be shown the same, in whatever order AWS lists it.
+    revisions.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
     Ok(RunDetail {
         execution: asked.clone(),
         status: run.status.as_ref().map_or_else(String::new, |status| status.as_str().to_owned()),
         status_summary: text(run.status_summary.as_deref()),
         pipeline_version: run.pipeline_version,
-        revisions: run.artifact_revisions.iter().flatten().map(artifact_revision).collect(),
+        revisions,
         variables: variables
             .filter_map(|it| Some((text(it.name.as_deref())?, it.resolved_value.clone().unwrap_or_default())))
             .collect(),

@@ -197,7 +197,13 @@ impl Gateway {
             let items = details.iter().filter_map(|detail| convert::action_run(execution, detail).transpose());
             Ok(Page { items: items.collect::<Result<_, _>>()?, next: convert::text(output.next_token.as_deref()) })
         };
-        all_pages(page, MOST_PAGES).await
+        let mut runs: Vec<ActionRun> = all_pages(page, MOST_PAGES).await?;
+        // AWS does not promise an order, and what is made of the list must not change with it.
+        runs.sort_by(|one, other| {
+            let key = |run: &'_ ActionRun| (run.stage.clone(), run.action.clone(), run.action_execution.clone());
+            other.started_at.cmp(&one.started_at).then_with(|| key(one).cmp(&key(other)))
+        });
+        Ok(runs)
     }
 
     /// One run.
