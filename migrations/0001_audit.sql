@@ -51,6 +51,7 @@ create table audit.payload (
 -- The history lists two kinds. Its unfiltered pages read audit.record, where an erased payload still shows as a row.
 create index record_at on audit.record (at);
 create index record_history on audit.record (seq) where kind in ('decision.intended', 'approval.decided_elsewhere');
+create index record_outside on audit.record (seq) where kind = 'approval.decided_elsewhere';
 create index payload_history_pipeline on audit.payload (pipeline, seq)
     where kind in ('decision.intended', 'approval.decided_elsewhere');
 create index payload_history_person on audit.payload (person, seq)

@@ -93,6 +93,8 @@ create table portal.approval (
 );
 create index approval_open on portal.approval (expires_at) where at_aws = 'open';
 create index approval_pipeline_open on portal.approval (source, pipeline) where at_aws = 'open';
+-- The history finds decisions made outside by who made them.
+create index approval_decided_by on portal.approval (decided_by) where decided = 'elsewhere';
 create index approval_gate on portal.approval (source, pipeline, stage, action, opened_at desc);
 
 -- Every version of what was shown, so that a decision on an older one can be told what has changed since.

@@ -122,34 +122,34 @@ async fn find_first_since(conn: &mut PgConnection, at: Timestamp) -> Result<Opti
         .await
 }
 
+/// The page's numbers are found and limited first, from the one table whose index leads; only then is the rest joined.
+/// Joined before, a rare pipeline among many can make the planner walk every record there is.
 fn select_history(sought: &Sought, floor: i64, ceiling: i64) -> QueryBuilder<Postgres> {
     let by_payload = sought.pipelines.is_some() || sought.who.is_some() || sought.verdict.is_some();
-    // The same number from the side whose index leads: the planner cannot know that they are equal in an outer join.
-    let seq = if by_payload { "p.seq" } else { "r.seq" };
-    let mut query = QueryBuilder::new(
-        "select r.seq, r.at, r.kind, p.payload, d.state from audit.record r \
-         left join audit.payload p on p.seq = r.seq \
-         left join portal.decision d on d.intent_seq = r.seq ",
-    );
+    let leading = if by_payload { "audit.payload" } else { "audit.record" };
+    let order = if matches!(sought.position, Position::After(_)) { "" } else { " desc" };
+    let mut query =
+        QueryBuilder::new("select r.seq, r.at, r.kind, p.payload, page.state from (select l.seq, d.state from ");
+    query.push(leading).push(" l left join portal.decision d on d.intent_seq = l.seq ");
     if matches!(sought.who, Some(Who::Arn(_))) {
-        query.push("join portal.approval a on a.id = p.approval ");
+        query.push("join portal.approval a on a.id = l.approval ");
     }
-    query.push("where r.kind in ('decision.intended', 'approval.decided_elsewhere') ");
-    if by_payload {
-        query.push("and p.kind in ('decision.intended', 'approval.decided_elsewhere') ");
-    }
+    // In these words, because the partial indexes are made with them.
+    query.push("where l.kind in ('decision.intended', 'approval.decided_elsewhere') ");
     push_filters(&mut query, sought);
-    query.push(format_args!("and {seq} >= ")).push_bind(floor).push(format_args!(" and {seq} < ")).push_bind(ceiling);
+    query.push("and l.seq >= ").push_bind(floor).push(" and l.seq < ").push_bind(ceiling);
     match sought.position {
-        Position::Newest => query.push(format_args!(" order by {seq} desc")),
-        Position::Before(n) => {
-            query.push(format_args!(" and {seq} < ")).push_bind(n).push(format_args!(" order by {seq} desc"))
-        }
-        Position::After(n) => {
-            query.push(format_args!(" and {seq} > ")).push_bind(n).push(format_args!(" order by {seq}"))
-        }
-    };
-    query.push(" limit ").push_bind(i64::try_from(PAGE).expect("a page is small") + 1);
+        Position::Newest => {}
+        Position::Before(seq) => drop(query.push(" and l.seq < ").push_bind(seq)),
+        Position::After(seq) => drop(query.push(" and l.seq > ").push_bind(seq)),
+    }
+    query
+        .push(" order by l.seq")
+        .push(order)
+        .push(" limit ")
+        .push_bind(i64::try_from(PAGE).expect("a page is small") + 1);
+    query.push(") page join audit.record r on r.seq = page.seq left join audit.payload p on p.seq = page.seq");
+    query.push(" order by page.seq").push(order);
     query
 }
 
@@ -157,27 +157,27 @@ fn push_filters(query: &mut QueryBuilder<Postgres>, sought: &Sought) {
     match sought.pipelines.as_deref() {
         None => {}
         // A single value lets the index (pipeline, seq) give the order too.
-        Some([one]) => drop(query.push("and p.pipeline = ").push_bind(one.clone()).push(" ")),
-        Some(many) => drop(query.push("and p.pipeline = any(").push_bind(many.to_vec()).push(") ")),
+        Some([one]) => drop(query.push("and l.pipeline = ").push_bind(one.clone()).push(" ")),
+        Some(many) => drop(query.push("and l.pipeline = any(").push_bind(many.to_vec()).push(") ")),
     }
     match &sought.who {
         None => {}
-        Some(Who::Accounts(ids)) if ids.len() == 1 => drop(query.push("and p.person = ").push_bind(ids[0]).push(" ")),
-        Some(Who::Accounts(ids)) => drop(query.push("and p.person = any(").push_bind(ids.clone()).push(") ")),
+        Some(Who::Accounts(ids)) if ids.len() == 1 => drop(query.push("and l.person = ").push_bind(ids[0]).push(" ")),
+        Some(Who::Accounts(ids)) => drop(query.push("and l.person = any(").push_bind(ids.clone()).push(") ")),
         Some(Who::Arn(arn)) => {
             query
-                .push("and r.kind = 'approval.decided_elsewhere' and a.decided_by = ")
+                .push("and l.kind = 'approval.decided_elsewhere' and a.decided = 'elsewhere' and a.decided_by = ")
                 .push_bind(arn.clone())
                 .push(" ");
         }
     }
     if let Some(verdict) = &sought.verdict {
-        query.push("and p.verdict = ").push_bind(verdict.clone()).push(" ");
+        query.push("and l.verdict = ").push_bind(verdict.clone()).push(" ");
     }
     match sought.outcome {
         None => {}
         Some(Outcome::Ours(state)) => drop(query.push("and d.state = ").push_bind(state.name()).push(" ")),
-        Some(Outcome::Outside) => drop(query.push("and r.kind = 'approval.decided_elsewhere' ")),
+        Some(Outcome::Outside) => drop(query.push("and l.kind = 'approval.decided_elsewhere' ")),
     }
 }
 
