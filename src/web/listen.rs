@@ -139,17 +139,20 @@ async fn converse(stream: TcpStream, address: IpAddr, serving: Serving, _ticket:
     }
 }
 
+/// How many connections each address has; addresses without any are not kept.
+type Counts = Arc<Mutex<HashMap<IpAddr, u32>>>;
+
 /// Counts connections.
 struct Door {
     trusted: Vec<IpNet>,
     all: Arc<Semaphore>,
-    by_address: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    by_address: Counts,
 }
 
 /// One admitted connection; leaves when dropped.
 struct Ticket {
     _place: OwnedSemaphorePermit,
-    counted: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, u32>>>)>,
+    counted: Option<(IpAddr, Counts)>,
 }
 
 impl Door {

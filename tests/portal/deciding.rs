@@ -82,7 +82,7 @@ async fn a_summary_that_does_not_fit_is_given_back_whole() {
     let long = format!("</textarea><b>{}", "é".repeat(500));
     let page = ana.decide(&portal, "shop", "approved", &long).await;
     assert_eq!(page.status, 422);
-    page.says("characters too long").says(&long.replace("</textarea><b>", "</textarea><b>"));
+    page.says("characters too long").says(&long);
     assert!(!page.body.contains("<b>é"), "what was typed is text");
     assert_eq!(portal.simulator.count(PUT), 0);
     portal.finish().await;

@@ -1,6 +1,8 @@
 //! The whole portal through HTTP, as people and programs meet it: a real Postgres, CodePipeline's protocol over HTTP, a
 //! clock that moves only when told.
 
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on ends there, telling where")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -37,7 +37,7 @@ pub async fn finish(State(app): State<AppState>, request: Request, next: Next) -
     let had_note = Note::find(request.headers(), app.cookies()).is_some();
     let mut response = next.run(request).await;
     if is_bare_error(&response) {
-        response = dressed(&app, &path, &id, response);
+        response = dressed(&app, &path, &id, &response);
     }
     if had_note && is_page(&response) {
         response.headers_mut().append(header::SET_COOKIE, app.cookies().clear(Cookie::Note));
@@ -54,11 +54,11 @@ fn is_page(response: &Response) -> bool {
     response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
-fn dressed(app: &AppState, path: &str, id: &RequestId, bare: Response) -> Response {
+fn dressed(app: &AppState, path: &str, id: &RequestId, bare: &Response) -> Response {
     let status = bare.status();
     let said = bare.extensions().get::<Said>().cloned().unwrap_or_default();
     let mut clothed =
-        if path.starts_with("/api/") { problem(status, &said, id) } else { page(app, path, &said, id, &bare) };
+        if path.starts_with("/api/") { problem(status, &said, id) } else { page(app, path, &said, id, bare) };
     *clothed.status_mut() = status;
     for name in [header::RETRY_AFTER, header::ALLOW, header::CONNECTION] {
         if let Some(value) = bare.headers().get(&name) {
@@ -124,7 +124,7 @@ fn words(status: StatusCode) -> (&'static str, &'static str) {
         429 => ("Too many tries", "Wait a little before you try again."),
         431 => ("The request's headers are too long", "Clear the cookies of this site and try again."),
         503 => ("The portal cannot answer just now", "Nothing was done. Try again in a moment."),
-        400..=499 => ("This did not work", "Nothing was done."),
+        _ if status.is_client_error() => ("This did not work", "Nothing was done."),
         _ => (
             "Something went wrong inside the portal",
             "It has been noted. Try again; if it happens again, tell your operator the number below.",

@@ -38,7 +38,9 @@ struct MePage {
 
 struct SessionRow {
     id: SessionId,
+    /// In a few words, where it is one that many people use.
     browser: String,
+    user_agent: String,
     address: String,
     started: Moment,
     last_seen: Moment,
@@ -52,7 +54,8 @@ impl MePage {
         let sessions = app.accounts.list_sessions(person).await?;
         let row = |session: SessionView| SessionRow {
             id: session.id,
-            browser: visible(&session.user_agent),
+            browser: browser_name(&session.user_agent),
+            user_agent: visible(&session.user_agent),
             address: session.address,
             started: Moment::new(session.started_at, now),
             last_seen: Moment::new(session.last_seen_at, now),
@@ -74,6 +77,35 @@ impl MePage {
                 .hint("At least 15 characters. A few words that nobody would guess are best."),
             error: None,
         })
+    }
+}
+
+/// "Firefox on Windows". Browsers claim to be each other, so the order matters; nothing depends on the answer.
+fn browser_name(user_agent: &str) -> String {
+    let first = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(mark, _)| user_agent.contains(mark)).map_or("another", |(_, name)| *name)
+    };
+    let browser = first(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ]);
+    let system = first(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        ("another", "another") => "A program of another kind".to_owned(),
+        ("another", system) => format!("Another browser on {system}"),
+        (browser, "another") => browser.to_owned(),
+        (browser, system) => format!("{browser} on {system}"),
     }
 }
 
@@ -175,4 +207,19 @@ pub async fn end_all(
     app.accounts.end_other_sessions(&person).await?;
     app.accounts.sign_out(&person).await?;
     Ok(goodbye(&app))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::browser_name;
+
+    #[test]
+    fn browsers_are_named_in_a_few_words() {
+        let edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/156.0 Safari/537.36 Edg/156.0";
+        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 20_0 like Mac OS X) AppleWebKit/605 Version/20.0 Safari/604.1";
+        assert_eq!(browser_name(edge), "Edge on Windows");
+        assert_eq!(browser_name(phone), "Safari on iPhone");
+        assert_eq!(browser_name("curl/8.1"), "A program of another kind");
+        assert_eq!(browser_name("<script>"), "A program of another kind");
+    }
 }
