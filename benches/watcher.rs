@@ -1,6 +1,8 @@
 //! The wall clock of the watcher on 1,000 pipelines, 300 of them with a gate, 40 waiting, 20 ms a call: cold (nothing is
 //! known), again (a second sweep), and warm (a new process that finds the database as it was). Prints; judges nothing.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and stops where it cannot go on")]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

@@ -72,6 +72,22 @@ fn links_between_documents_lead_somewhere() {
 }
 
 #[test]
+fn tests_and_scripts_that_documents_name_exist() {
+    let mut named = 0;
+    for document in ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/OPERATIONS.md", "SECURITY.md"] {
+        let text = read(&root().join(document));
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let path = quoted.split_whitespace().next().unwrap_or_default();
+            if path.starts_with("tests/") || path.starts_with("script/") || path.starts_with("src/") {
+                assert!(root().join(path).exists(), "{document} names {path}, which does not exist");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 10, "only {named} were found");
+}
+
+#[test]
 fn every_documented_command_explains_itself() {
     let readme = read(&root().join("README.md"));
     let (_, commands) = readme.split_once("## Commands\n\n").expect("the README lists the commands");
