@@ -68,7 +68,8 @@ impl Chrome {
     /// Waits until the page says `words`, and returns what it says.
     pub async fn read(&self, words: &str) -> String {
         let says = format!("//main[contains(normalize-space(.), \"{words}\")]");
-        let found = self.driver.query(By::XPath(says)).wait(Duration::from_secs(30), Duration::from_millis(100)).first().await;
+        let found =
+            self.driver.query(By::XPath(says)).wait(Duration::from_secs(30), Duration::from_millis(100)).first().await;
         match found {
             Ok(main) => main.text().await.unwrap(),
             Err(_) => panic!("{} does not say {words:?}:\n{}", self.path().await, self.text().await),
