@@ -233,7 +233,11 @@ fn capabilities(device: Device, profile: &std::path::Path) -> Capabilities {
     if device.width < 500 {
         // Chromium's own windows cannot be as narrow as a phone.
         options["mobileEmulation"] = json!({
-            "deviceMetrics": { "width": device.width, "height": device.height, "pixelRatio": 2.0, "touch": true }
+            // The driver's click by touch waits for a page script that never runs where script is off.
+            "deviceMetrics": {
+                "width": device.width, "height": device.height, "pixelRatio": 2.0,
+                "touch": device.script, "mobile": device.script,
+            }
         });
     }
     let mut capabilities = Capabilities::new();
