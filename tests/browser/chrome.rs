@@ -36,7 +36,8 @@ pub struct Chrome {
 
 impl Chrome {
     pub async fn start(device: Device) -> Self {
-        let mut driver_process = Command::new("chromedriver")
+        let driver_program = std::env::var("COUNTERSIGN_TEST_DRIVER").unwrap_or_else(|_| "chromedriver".into());
+        let mut driver_process = Command::new(driver_program)
             .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -230,6 +231,9 @@ fn capabilities(device: Device, profile: &std::path::Path) -> Capabilities {
         arguments.push("--blink-settings=preferredColorScheme=0".to_owned());
     }
     let mut options = json!({ "args": arguments });
+    if let Ok(browser) = std::env::var("COUNTERSIGN_TEST_BROWSER") {
+        options["binary"] = json!(browser);
+    }
     if device.width < 500 {
         // Chromium's own windows cannot be as narrow as a phone.
         options["mobileEmulation"] = json!({

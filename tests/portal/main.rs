@@ -11,6 +11,7 @@ mod answers;
 mod approval;
 mod deciding;
 mod door;
+mod hanging_up;
 mod harness;
 mod history;
 mod markup;
