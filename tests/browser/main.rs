@@ -2,6 +2,8 @@
 //! Chromium, approves a waiting approval, and finds the decision in the history. On a desktop and on a phone, with and
 //! without script, by the names that a screen reader reads out.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
 mod chrome;
 mod demo;
 

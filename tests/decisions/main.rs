@@ -1,6 +1,8 @@
 //! Decisions, from the click to AWS's word and back, against a real Postgres and CodePipeline's protocol over HTTP. Each
 //! story ends by holding the simulator's effects against the record.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -56,7 +56,7 @@ async fn f22_of_two_opposite_verdicts_at_once_one_counts_and_the_other_learns_wh
             DecideError::AlreadyDeciding { by, .. } => assert_eq!(by, first),
             // The winner's answer was quicker than the loser's read.
             DecideError::NotOpen { standing, .. } => {
-                assert!(matches!(standing, Standing::Approved | Standing::Rejected))
+                assert!(matches!(standing, Standing::Approved | Standing::Rejected));
             }
             refused => panic!("{refused:?}"),
         }
