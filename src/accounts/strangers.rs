@@ -34,6 +34,8 @@ pub(super) enum Deed {
     AccountThrottled,
     Busy,
     SetupRefused,
+    /// An unsafe request that no page of ours made (S-37).
+    ForeignRequest,
 }
 
 impl Deed {
@@ -44,6 +46,7 @@ impl Deed {
             Self::AccountThrottled => "sign_in.throttled.account",
             Self::Busy => "sign_in.busy",
             Self::SetupRefused => "setup.refused",
+            Self::ForeignRequest => "request.foreign",
         }
     }
 }
@@ -101,6 +104,12 @@ impl Accounts {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Counts an unsafe request that no page of the portal made. Anybody can cause any number of them, with or without
+    /// somebody's cookie, so they are recorded as sums.
+    pub fn count_foreign_request(&self) {
+        self.0.strangers.count(Deed::ForeignRequest);
     }
 
     /// Sweeps out what limits nobody any more, so that an attack leaves no heap behind. Call it every few minutes.

@@ -17,6 +17,7 @@ use super::layers::origin;
 use super::returning;
 use super::routes::{Access, Kind};
 use super::state::AppState;
+use crate::decisions::Refused;
 use crate::domain::people::Person;
 
 /// What the table says about the route that was hit.
@@ -65,8 +66,11 @@ async fn admit(app: &AppState, gate: Gate, request: &mut Parts) -> Result<Option
     if matches!(gate.kind, Kind::Machine | Kind::Asset) {
         return Ok(None);
     }
-    if !request.method.is_safe() {
-        origin::check(&request.headers, &app.config.public_origin(), gate.kind).map_err(answer)?;
+    if !request.method.is_safe()
+        && let Err(foreign) = origin::check(&request.headers, &app.config.public_origin(), gate.kind)
+    {
+        app.accounts.count_foreign_request();
+        return Err(answer(foreign));
     }
     let mut visitor = recognise(app, request).await.map_err(answer)?;
     let mut fresh = None;
@@ -110,12 +114,15 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
         (Access::AnyOf(_), Some(person)) if person.must_change_password && request.method.is_safe() => {
             Err(Box::new(Redirect::to("/me").into_response()))
         }
-        (Access::AnyOf(roles), Some(_)) => {
+        (Access::AnyOf(roles), Some(person)) => {
             let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
             let text = format!(
                 "Your account may not do this: it needs the role {}. Ask an admin of this portal for it.",
                 names.join(" or ")
             );
+            if gate.kind == Kind::Decision {
+                record_attempt(app, person, request, &text).await;
+            }
             Err(answer(Failure::forbidden(text)))
         }
         (Access::SignedIn | Access::AnyOf(_), None) if request.method.is_safe() => {
@@ -127,6 +134,14 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
                 .with_next("Sign in", "/sign-in");
             Err(answer(failure))
         }
+    }
+}
+
+/// Somebody who may not decide has tried to: that belongs in the record like any other attempt.
+async fn record_attempt(app: &AppState, person: &Person, request: &Parts, reason: &str) {
+    let asked_for = request.uri.path().split('/').nth(2).and_then(|id| id.parse().ok());
+    if let Some(approval) = asked_for {
+        app.decisions.record_forbidden(person, &Refused { approval, reason: reason.to_owned() }).await;
     }
 }
 

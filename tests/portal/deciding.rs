@@ -218,3 +218,47 @@ async fn a_form_that_is_not_ours_is_not_read_loosely() {
     assert_eq!(portal.simulator.count(PUT), 0);
     portal.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_who_posts_a_decision_is_refused_and_on_record() {
+    let portal = Portal::start().await;
+    portal.waiting("shop").await;
+    let approval = portal.approval_id("shop").await;
+    let tomas = portal.as_auditor().await;
+
+    let page = tomas.post(&format!("/approvals/{approval}/decision"), &[("verdict", "approved")]).await;
+
+    assert_eq!(page.status, 403);
+    page.says("it needs the role approver");
+    assert!(portal.simulator.receipts().is_empty());
+    let attempt = portal.records_of("decision.attempt_refused").await.remove(0);
+    assert_eq!(attempt.payload["outcome"], "forbidden");
+    assert_eq!(attempt.payload["pipeline"], "shop");
+    assert_eq!(attempt.payload["approval"], approval.as_str());
+    assert_eq!(attempt.payload["roles"], serde_json::json!(["auditor"]));
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_posted_by_another_site_is_refused_and_counted() {
+    let portal = Portal::start().await;
+    portal.waiting("shop").await;
+    let ana = portal.as_approver("ana").await;
+    let page = ana.approval(&portal, "shop").await;
+    let action = format!("{}/decision", page.path);
+    let mut form = page.hidden_fields(&action);
+    form.insert("verdict".into(), "approved".into());
+    form.insert("summary".into(), "ok".into());
+
+    let request = ana.request(reqwest::Method::POST, &action).header("sec-fetch-site", "cross-site").form(&form);
+    assert_eq!(ana.send(&action, request).await.status, 403);
+
+    assert!(portal.simulator.receipts().is_empty());
+    portal.advance(SignedDuration::from_secs(120));
+    portal.state.accounts.flush_stranger_counts().await.unwrap();
+    portal.advance(SignedDuration::from_secs(120));
+    portal.state.accounts.flush_stranger_counts().await.unwrap();
+    let sums = portal.records_of("strangers.counted").await;
+    assert_eq!(sums.last().unwrap().payload["counts"]["request.foreign"], 1, "{sums:?}");
+    portal.finish().await;
+}

@@ -63,7 +63,7 @@ async fn only_the_portals_own_name_is_answered() {
     // S-44
     let portal = Portal::start().await;
     let own = portal.address();
-    for host in ["evil.example", "localhost", &format!("localhost:{}", own.port())] {
+    for host in ["evil.example", "localhost", &format!("rebound.example:{}", own.port())] {
         let answer =
             exchange(&portal, format!("GET /sign-in HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
                 .await;

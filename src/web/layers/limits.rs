@@ -71,13 +71,19 @@ fn is_addressed_to(public: &Url, path: &str, headers: &HeaderMap) -> bool {
     if asked.origin() == public.origin() {
         return true;
     }
-    let is_loopback = match asked.host() {
+    // A portal on loopback is the same portal by any name the machine has for itself; an outside name that was made to
+    // point here (DNS rebinding) is none of them.
+    let same_machine = is_loopback(public) && asked.port_or_known_default() == public.port_or_known_default();
+    is_loopback(&asked) && (same_machine || matches!(path, "/healthz" | "/readyz"))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    };
-    is_loopback && matches!(path, "/healthz" | "/readyz")
+    }
 }
 
 #[cfg(test)]
@@ -107,6 +113,16 @@ mod tests {
             assert!(addressed("https://sign.example", "/readyz", host), "{host}");
         }
         assert!(!addressed("https://sign.example", "/readyz", "10.1.2.3"));
+    }
+
+    #[test]
+    fn a_portal_on_loopback_is_found_by_every_name_of_the_machine_itself() {
+        for host in ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"] {
+            assert!(addressed("http://127.0.0.1:8080", "/", host), "{host}");
+        }
+        for host in ["localhost:9090", "localhost", "rebound.example:8080"] {
+            assert!(!addressed("http://127.0.0.1:8080", "/", host), "{host}");
+        }
     }
 
     #[test]
