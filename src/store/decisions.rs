@@ -133,15 +133,6 @@ pub async fn find(conn: &mut PgConnection, id: DecisionId) -> sqlx::Result<Optio
     Ok(row.map(Decision::try_from).transpose()?)
 }
 
-/// The decision, locked until the transaction ends.
-///
-/// # Errors
-/// Whatever the database says, also of an impossible row.
-pub async fn find_for_update(conn: &mut PgConnection, id: DecisionId) -> sqlx::Result<Option<Decision>> {
-    let row = decisions!("where id = $1 for update", id.0).fetch_optional(conn).await?;
-    Ok(row.map(Decision::try_from).transpose()?)
-}
-
 /// The decision that keeps this approval to itself: live, or accepted.
 ///
 /// # Errors
@@ -152,20 +143,6 @@ pub async fn find_holding(conn: &mut PgConnection, approval: ApprovalId) -> sqlx
             .fetch_optional(conn)
             .await?;
     Ok(row.map(Decision::try_from).transpose()?)
-}
-
-/// Whether a decision for this approval is not settled yet. The watcher leaves such an approval to the settler.
-///
-/// # Errors
-/// Whatever the database says.
-pub async fn is_unsettled(conn: &mut PgConnection, approval: ApprovalId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from portal.decision
-            where approval_id = $1 and state in ('intent', 'submitting', 'unsure')) as "unsettled!""#,
-        approval.0
-    )
-    .fetch_one(conn)
-    .await
 }
 
 /// A decision about to be recorded, with the record that goes with it.

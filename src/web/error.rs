@@ -58,12 +58,6 @@ impl Failure {
         Self::new(StatusCode::CONFLICT).saying(text)
     }
 
-    /// 429 with `Retry-After`.
-    #[must_use]
-    pub fn too_many(after: Duration) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS).after(after)
-    }
-
     /// 503 with `Retry-After`: nothing was done, trying again is right.
     #[must_use]
     pub fn unavailable(after: Duration) -> Self {
