@@ -9,6 +9,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 
+use super::descriptors;
 use super::opening::{ConfigFile, database_settings, finish};
 use super::say;
 use crate::accounts::{Accounts, Settings};
@@ -46,6 +47,7 @@ impl Serve {
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let (mut config, environment) = self.config.load()?;
         telemetry::start(&config.log, self.log_format.unwrap_or(config.log_format))?;
+        descriptors::raise_limit();
         let stop = shutdown::on_signal().context("Signals cannot be heard")?;
         // Before the database, because it is quickly known and quickly put right.
         let listener = listen(&mut config).await?;

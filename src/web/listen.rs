@@ -1,6 +1,7 @@
 //! Accepts connections and hands their requests to the router (P-10). An own loop, because the framework's never closes
 //! a connection that stays silent or dribbles. Limits: how long a request's head may take (which also ends idle
-//! connections), how many connections there may be, and how many from one address.
+//! connections), how many connections there may be, and how many from one address; `flow` limits how long an answer may
+//! wait to be taken.
 //!
 //! It must never read a request: what a request may be is `layers::limits`.
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::flow::{self, Flow};
 use super::layers::Peer;
 
 /// Head of a request, and silence between two.
@@ -102,8 +104,7 @@ async fn accept(listener: TcpListener, door: Door, serving: Serving, connections
 }
 
 async fn converse(stream: TcpStream, address: IpAddr, serving: Serving, _ticket: Ticket) {
-    // Answers are small: waiting to fill a packet only delays them.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = flow::prepare(&stream) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
@@ -119,7 +120,7 @@ async fn converse(stream: TcpStream, address: IpAddr, serving: Serving, _ticket:
         .header_read_timeout(HEAD_TIME)
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Flow::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let mut leaving = false;
     loop {
