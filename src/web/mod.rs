@@ -14,6 +14,7 @@ pub mod display;
 pub mod duties;
 pub mod error;
 pub mod extract;
+mod flow;
 pub mod guard;
 pub mod health;
 pub mod layers;

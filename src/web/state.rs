@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::decisions::Decisions;
 use crate::random::Random;
+use crate::supervise::Supervisor;
 use crate::watcher::{Watcher, WatcherHandle};
 
 /// The portal's parts, as handlers see them.
@@ -27,6 +28,7 @@ pub struct AppState {
     pub decisions: Decisions,
     pub watcher: WatcherHandle,
     pub readiness: Readiness,
+    pub supervisor: Supervisor,
 }
 
 /// What the parts are made from. `serve`, the demo and the tests differ in nothing else.
@@ -61,7 +63,9 @@ impl AppState {
             gateways.push(Gateway::open(&source, aws.clone(), &random).await?);
         }
         let reader = Reader::new(database.clone(), clock.clone(), random.clone(), gateways);
+        let supervisor = Supervisor::default();
         let watcher = Watcher::new(&reader, &clock, &random, config.poll_interval).map_err(AssembleError::Pattern)?;
+        let watcher = watcher.supervised_by(&supervisor);
         let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone());
         let state = Self {
             clock,
@@ -73,6 +77,7 @@ impl AppState {
             decisions,
             watcher: watcher.handle(),
             readiness: Readiness::default(),
+            supervisor,
         };
         Ok((state, watcher))
     }
