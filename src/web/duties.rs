@@ -19,6 +19,8 @@ use crate::store;
 use crate::watcher::Watcher;
 
 const SETTLING: Duration = Duration::from_secs(1);
+/// A stream whose session has ended is open for no longer than this and the time of a query (S-27: 5 s).
+const STREAMS: Duration = Duration::from_secs(3);
 const STRANGERS: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
@@ -49,6 +51,11 @@ impl Duties {
         };
         let stop = duties.stop.clone();
         duties.spawn("watching", async move { watcher.run(stop).await });
+        let (hearing, stop) = (state.hearing.clone(), duties.stop.clone());
+        duties.spawn("hearing of changes", async move { hearing.run(stop).await });
+        duties.every(STREAMS, "checking who still listens", |state| async move {
+            state.streams.end_over(&state.accounts).await.map(drop)
+        });
         duties.every(SETTLING, "settling decisions", settle);
         duties.every(
             STRANGERS,

@@ -13,6 +13,7 @@ pub mod csrf;
 pub mod display;
 pub mod duties;
 pub mod error;
+pub mod events;
 pub mod extract;
 pub mod guard;
 pub mod health;
@@ -25,6 +26,7 @@ pub mod routes;
 pub mod session;
 pub mod shell;
 pub mod state;
+pub mod streams;
 
 pub use app::{App, Running};
 pub use csrf::CsrfForm;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::cookie::Cookies;
 use super::health::Readiness;
+use super::streams::Streams;
 use crate::accounts::Accounts;
 use crate::approvals::Reader;
 use crate::clock::Clock;
@@ -12,6 +13,7 @@ use crate::codepipeline::{ConnectError, Gateway, Settings};
 use crate::config::Config;
 use crate::database::Database;
 use crate::decisions::Decisions;
+use crate::hints::Hearing;
 use crate::random::Random;
 use crate::watcher::{Watcher, WatcherHandle};
 
@@ -26,6 +28,8 @@ pub struct AppState {
     pub reader: Reader,
     pub decisions: Decisions,
     pub watcher: WatcherHandle,
+    pub hearing: Hearing,
+    pub streams: Streams,
     pub readiness: Readiness,
 }
 
@@ -62,7 +66,9 @@ impl AppState {
         }
         let reader = Reader::new(database.clone(), clock.clone(), random.clone(), gateways);
         let watcher = Watcher::new(&reader, &clock, &random, config.poll_interval).map_err(AssembleError::Pattern)?;
-        let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone());
+        let hearing = Hearing::new(database.clone(), random.clone());
+        let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone())
+            .hearing(hearing.hints());
         let state = Self {
             clock,
             random,
@@ -72,6 +78,8 @@ impl AppState {
             reader,
             decisions,
             watcher: watcher.handle(),
+            hearing,
+            streams: Streams::default(),
             readiness: Readiness::default(),
         };
         Ok((state, watcher))
