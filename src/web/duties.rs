@@ -20,6 +20,8 @@ use crate::store;
 use crate::watcher::Watcher;
 
 const SETTLING: Duration = Duration::from_secs(1);
+/// A stream whose session has ended is open for no longer than this and the time of a query (S-27: 5 s).
+const STREAMS: Duration = Duration::from_secs(3);
 const STRANGERS: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
@@ -44,6 +46,10 @@ impl Duties {
         let duties = Self { state: state.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
+        duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
+        duties.every(STREAMS, "checking who still listens", |state| async move {
+            state.streams.end_over(&state.accounts).await.map(drop)
+        });
         duties.every(SETTLING, "settling decisions", settle);
         duties.every(
             STRANGERS,
@@ -109,6 +115,11 @@ where
             tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
         }
     }
+}
+
+async fn hear(state: AppState, stop: CancellationToken) {
+    let begin = || state.hearing.clone().run(stop.clone());
+    state.supervisor.keep("hearing of changes", &stop, begin).await;
 }
 
 /// Takes steps for as long as there are any.
