@@ -169,7 +169,7 @@ impl Watcher {
         let holder = watcher.random.uuid_v4();
         let mut tasks = JoinSet::new();
         for source in &watcher.sources {
-            let lease = Lease::new(&source.gateway.source().name, holder, watcher.reader.database().pages.clone());
+            let lease = Lease::new(&source.gateway.source().name, holder, watcher.reader.database().clone());
             tasks.spawn(Arc::clone(&watcher).keep_lease(Arc::clone(&lease), stop.clone()));
             tasks.spawn(Arc::clone(&watcher).keep_sweeping(Arc::clone(source), lease, stop.clone()));
         }

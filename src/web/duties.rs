@@ -37,13 +37,21 @@ pub struct Duties {
     state: AppState,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Stops the pulse: last, because the other loops may hang on the database without it.
+    pulse: CancellationToken,
 }
 
 impl Duties {
     /// Starts every loop.
     #[must_use]
     pub fn start(state: &AppState, watcher: Watcher) -> Self {
-        let duties = Self { state: state.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        let duties = Self {
+            state: state.clone(),
+            stop: CancellationToken::new(),
+            pulse: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        tokio::spawn(feel_pulse(state.clone(), duties.pulse.clone()));
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
         duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
@@ -57,7 +65,7 @@ impl Duties {
             |state| async move { state.accounts.flush_stranger_counts().await },
         );
         duties.every(CLOCK, "following the database's clock", |state| async move {
-            follow_database_clock(&state.database, &state.clock).await
+            unless_dead(&state, follow_database_clock(&state.database, &state.clock)).await
         });
         duties.every(SESSIONS, "ending sessions whose time is over", end_sessions);
         duties.every(TIDYING, "tidying", tidy);
@@ -72,6 +80,7 @@ impl Duties {
         if let Err(error) = self.state.accounts.flush_stranger_counts().await {
             tracing::warn!(%error, "the last counts of strangers could not be recorded");
         }
+        self.pulse.cancel();
     }
 
     /// Runs `step` now and then, until stopped.
@@ -117,6 +126,14 @@ where
     }
 }
 
+async fn feel_pulse(state: AppState, stop: CancellationToken) {
+    let begin = || {
+        let (database, stop) = (state.database.clone(), stop.clone());
+        async move { database.feel_pulse(stop).await }
+    };
+    state.supervisor.keep("feeling the database's pulse", &stop, begin).await;
+}
+
 async fn hear(state: AppState, stop: CancellationToken) {
     let begin = || state.hearing.clone().run(stop.clone());
     state.supervisor.keep("hearing of changes", &stop, begin).await;
@@ -129,12 +146,24 @@ async fn settle(state: AppState) -> Result<(), sqlx::Error> {
 }
 
 async fn end_sessions(state: AppState) -> Result<(), Unavailable> {
-    while state.accounts.end_sessions_over().await? > 0 {}
+    while unless_dead(&state, state.accounts.end_sessions_over()).await? > 0 {}
     Ok(())
+}
+
+/// A step that hangs on a database that is no longer there would be this duty's last.
+async fn unless_dead<T, E>(state: &AppState, step: impl Future<Output = Result<T, E>>) -> Result<T, E>
+where
+    E: From<sqlx::Error>,
+{
+    state.database.pulse.or_dead(step).await?
 }
 
 /// Forgets what no longer limits or protects anybody. None of it is ever recorded.
 async fn tidy(state: AppState) -> Result<(), sqlx::Error> {
+    unless_dead(&state, tidy_up(&state)).await
+}
+
+async fn tidy_up(state: &AppState) -> Result<(), sqlx::Error> {
     let now = state.clock.now();
     let mut connection = state.database.pages.acquire().await?;
     store::decisions::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;

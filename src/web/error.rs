@@ -85,7 +85,9 @@ impl Failure {
         if self.status != StatusCode::SERVICE_UNAVAILABLE {
             return self;
         }
-        self.saying("The portal's database does not answer just now. Nothing was done; try again in a moment.")
+        self.saying(
+            "The portal's database does not answer just now, so this request did nothing. Try again in a moment.",
+        )
     }
 
     /// Offers this as the next step.

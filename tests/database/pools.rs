@@ -86,7 +86,7 @@ async fn decisions_have_connections_when_the_pages_have_none_left() {
     let database = TestDatabase::create().await;
     let pools = database.open();
     let mut taken = Vec::new();
-    for _ in 0..14 {
+    for _ in 0..pools.pages.options().get_max_connections() {
         taken.push(pools.pages.acquire().await.unwrap());
     }
     assert!(pools.pages.try_acquire().is_none());

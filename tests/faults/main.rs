@@ -11,3 +11,7 @@ mod support;
 mod harness;
 mod judging;
 mod kills;
+mod postgres_away;
+mod postgres_clock;
+mod postgres_commit;
+mod postgres_late;

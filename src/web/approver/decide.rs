@@ -143,8 +143,8 @@ fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
 fn unrecorded(id: ApprovalId) -> Failure {
     Failure::unavailable(Duration::from_secs(2))
         .saying(
-            "The database does not answer just now, so nothing was recorded and nothing was sent to AWS this time. Go back \
-             and press the button again in a moment: the same form counts once, however often it is sent.",
+            "The database does not answer just now, so this time the decision was not recorded and will not be sent. Go \
+             back and press the button again in a moment: the same form counts once, however often it is sent.",
         )
         .with_next("Back to the approval", format!("/approvals/{id}"))
 }
