@@ -11,3 +11,7 @@ mod support;
 mod harness;
 mod judging;
 mod kills;
+mod leaving;
+mod random;
+mod stale;
+mod upgrading;
