@@ -77,7 +77,7 @@ impl Accounts {
     /// Nothing was handed in; the counts are kept for the next call.
     pub async fn flush_stranger_counts(&self) -> Result<(), Unavailable> {
         let counts = self.0.strangers.take();
-        let flushed = self.flush(&counts).await;
+        let flushed = self.0.database.pulse.or_dead(self.flush(&counts)).await.unwrap_or_else(|dead| Err(dead.into()));
         if flushed.is_err() {
             counts.iter().for_each(|(name, count)| self.0.strangers.add(name, *count));
         }

@@ -73,6 +73,7 @@ fn by_code(action: &'static str, code: Option<&str>, message: Option<&str>, stat
         | "ExpiredTokenException"
         | "ExpiredToken"
         | "RequestExpired"
+        | "RequestTimeTooSkewed"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "IncompleteSignatureException"
@@ -111,6 +112,14 @@ impl ReadError {
                 "AWS asks to slow down; reading goes on more slowly. If this lasts, lower max_reads_per_second: other \
                  tools share the account's limit."
                     .into()
+            }
+            // AWS takes a signature for about five minutes around its own time (F-34).
+            Self::Credentials(message)
+                if ["Signature expired", "not yet current", "too large"].iter().any(|it| message.contains(it)) =>
+            {
+                format!(
+                    "This machine's clock is wrong, so AWS does not take what is signed here: {message}. Set the clock (NTP)."
+                )
             }
             Self::Credentials(message) => {
                 format!(

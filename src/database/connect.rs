@@ -4,6 +4,7 @@
 //! It must never weaken TLS because an environment variable said so, and never put a URL into an error: passwords live
 //! in URLs.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,11 +12,21 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Executor, PgPool};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05).
-const PAGES: u32 = 14;
+use super::pulse::{self, Pulse};
+
+/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05) and one is the pulse's.
+const PAGES: u32 = 13;
 const DECISIONS: u32 = 2;
+
+/// How long a pool is waited for: a free connection, proof that it works, or a new one.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long an idle connection may take to prove that it works, so that there is time left for a new one.
+const PROOF: Duration = Duration::from_secs(1);
+/// A connection that worked so short a time ago needs no proof.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Why a database URL is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,13 +112,25 @@ pub struct Database {
     pub pages: PgPool,
     /// For deciding and settling alone, so that a flood of page views cannot hold a decision up.
     pub decisions: PgPool,
+    /// Whether the server answers.
+    pub pulse: Pulse,
 }
 
 impl Database {
     /// Makes both pools without connecting yet: a server that is away makes the first request fail, not this call.
     #[must_use]
     pub fn open(options: &PgConnectOptions) -> Self {
-        Self { pages: pool(PAGES, options), decisions: pool(DECISIONS, options) }
+        let pulse = Pulse::default();
+        Self { pages: pool(PAGES, options, &pulse), decisions: pool(DECISIONS, options, &pulse), pulse }
+    }
+
+    /// Feels the pulse until told to stop: the duty that [`Pulse`] lives by.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn feel_pulse(&self, stop: CancellationToken) -> Result<(), Infallible> {
+        let options = PgConnectOptions::clone(&self.pages.connect_options());
+        self.pulse.beat(options, stop).await
     }
 
     /// Closes every connection, after those in use came back.
@@ -117,15 +140,36 @@ impl Database {
     }
 }
 
-fn pool(size: u32, options: &PgConnectOptions) -> PgPool {
+/// No step of borrowing or giving back waits for ever: a server that has frozen takes no connection with it. (The one
+/// wait without a limit, the pool's own look at a connection after `after_release`, follows an answer of this instant.)
+fn pool(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+    let pulse = pulse.clone();
     PgPoolOptions::new()
         .max_connections(size)
-        .acquire_timeout(Duration::from_secs(2))
+        .acquire_timeout(ACQUIRE)
+        // The pool's own test has no limit but the whole patience, which would be spent on the first dead connection.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, meta| {
+            let trusted = pulse.trusts(meta.age);
+            Box::pin(async move {
+                match trusted {
+                    true if meta.idle_for < FRESH => Ok(true),
+                    true => pulse::answers(connection, PROOF).await,
+                    false => Ok(false),
+                }
+            })
+        })
+        .after_connect(|connection, _| Box::pin(pulse::refuse_read_only(connection)))
         // P-03: a `begin` cancelled on its way leaves an open transaction in the pool (sqlx#4393), and the next writer's
         // "ok" would vanish with it. `BEGIN` first, because a bare `ROLLBACK` outside a transaction puts a warning into
-        // the server's log for every request.
+        // the server's log for every request. The round trip is spent after the borrower has gone on.
         .after_release(|connection, _| {
-            Box::pin(async move { connection.execute("BEGIN; ROLLBACK").await.map(|_| true) })
+            Box::pin(async move {
+                match tokio::time::timeout(ACQUIRE, connection.execute("BEGIN; ROLLBACK")).await {
+                    Ok(done) => done.map(|_| true),
+                    Err(_) => Err(pulse::too_late("a connection given back does not answer")),
+                }
+            })
         })
         .connect_lazy_with(serving(options.clone()))
 }

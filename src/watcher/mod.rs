@@ -159,7 +159,7 @@ impl Watcher {
         let holder = watcher.random.uuid_v4();
         let mut tasks = JoinSet::new();
         for source in &watcher.sources {
-            let lease = Lease::new(&source.gateway.source().name, holder, watcher.reader.database().pages.clone());
+            let lease = Lease::new(&source.gateway.source().name, holder, watcher.reader.database().clone());
             tasks.spawn(Arc::clone(&lease).keep(stop.clone()));
             tasks.spawn(Arc::clone(&watcher).run_source(Arc::clone(source), lease, stop.clone()));
         }

@@ -35,6 +35,8 @@ pub struct Duties {
     stop: CancellationToken,
     died: CancellationToken,
     tasks: TaskTracker,
+    /// Stops the pulse: last, because the other loops may hang on the database without it.
+    pulse: CancellationToken,
 }
 
 impl Duties {
@@ -45,8 +47,11 @@ impl Duties {
             state: state.clone(),
             stop: CancellationToken::new(),
             died: CancellationToken::new(),
+            pulse: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        let (pulse, database) = (duties.pulse.clone(), state.database.clone());
+        tokio::spawn(async move { database.feel_pulse(pulse).await });
         let stop = duties.stop.clone();
         duties.spawn("watching", async move { watcher.run(stop).await });
         duties.every(SETTLING, "settling decisions", settle);
@@ -56,7 +61,7 @@ impl Duties {
             |state| async move { state.accounts.flush_stranger_counts().await },
         );
         duties.every(CLOCK, "following the database's clock", |state| async move {
-            follow_database_clock(&state.database, &state.clock).await
+            unless_dead(&state, follow_database_clock(&state.database, &state.clock)).await
         });
         duties.every(SESSIONS, "ending sessions whose time is over", end_sessions);
         duties.every(TIDYING, "tidying", tidy);
@@ -76,6 +81,7 @@ impl Duties {
         if let Err(error) = self.state.accounts.flush_stranger_counts().await {
             tracing::warn!(%error, "the last counts of strangers could not be recorded");
         }
+        self.pulse.cancel();
     }
 
     /// Runs `step` now and then, until stopped. A step under way is always finished: it may hold a transaction (P-02).
@@ -125,12 +131,24 @@ async fn settle(state: AppState) -> Result<(), sqlx::Error> {
 }
 
 async fn end_sessions(state: AppState) -> Result<(), Unavailable> {
-    while state.accounts.end_sessions_over().await? > 0 {}
+    while unless_dead(&state, state.accounts.end_sessions_over()).await? > 0 {}
     Ok(())
+}
+
+/// A step that hangs on a database that is no longer there would be this duty's last.
+async fn unless_dead<T, E>(state: &AppState, step: impl Future<Output = Result<T, E>>) -> Result<T, E>
+where
+    E: From<sqlx::Error>,
+{
+    state.database.pulse.or_dead(step).await?
 }
 
 /// Forgets what no longer limits or protects anybody. None of it is ever recorded.
 async fn tidy(state: AppState) -> Result<(), sqlx::Error> {
+    unless_dead(&state, tidy_up(&state)).await
+}
+
+async fn tidy_up(state: &AppState) -> Result<(), sqlx::Error> {
     let now = state.clock.now();
     let mut connection = state.database.pages.acquire().await?;
     store::decisions::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;

@@ -44,10 +44,12 @@ pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop:
         reads_per_second: 0.0,
     };
     let sweep = Sweep { reader, clock, source, stop, began };
-    let result = sweep.run(&mut memory, &mut status).await;
+    let pulse = &reader.database().pulse;
+    let ran = pulse.or_dead(sweep.run(&mut memory, &mut status)).await;
+    let result = ran.unwrap_or_else(|dead| Err(Trouble::Failed(dead)));
     let written = match &result {
-        Ok(()) => reader.mark_seen(name).await,
-        Err(Trouble::Blind(why)) => reader.mark_blind(name, why).await,
+        Ok(()) => pulse.or_dead(reader.mark_seen(name)).await.flatten(),
+        Err(Trouble::Blind(why)) => pulse.or_dead(reader.mark_blind(name, why)).await.flatten(),
         Err(_) => Ok(()),
     };
     status.ended = match (result, written) {

@@ -8,9 +8,11 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::database::Pulse;
 use crate::web::error::Failure;
 
 /// How long a person is kept waiting.
@@ -21,22 +23,37 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Tasks {
     pub requests: TaskTracker,
     pub patience: Duration,
+    pub pulse: Pulse,
 }
 
 /// The layer.
 pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
-    let task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
-    match tokio::time::timeout(tasks.patience, task).await {
-        Ok(Ok(response)) => response,
-        // The panic itself was logged by the panic hook, once, with this request's number.
-        Ok(Err(_)) => Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
-        Err(_) => Failure::unavailable(Duration::from_secs(5))
-            .saying(
-                "This takes longer than it should. If you were deciding something, it may still be done: look at the \
-                 approval before you try again.",
-            )
-            .into_response(),
+    let mut task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
+    tokio::select! {
+        biased;
+        // A panic was logged by the panic hook, once, with this request's number.
+        done = &mut task => {
+            return done.unwrap_or_else(|_| Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response());
+        }
+        () = tasks.pulse.silent() => {}
+        () = tokio::time::sleep(tasks.patience) => {}
     }
+    abandon(&tasks, task);
+    Failure::unavailable(Duration::from_secs(5)).saying(OVERDUE).into_response()
+}
+
+const OVERDUE: &str = "This takes longer than it should. If you were deciding or changing something, it may still be done: \
+                       look at it before you try again.";
+
+/// Nobody waits for the task any more. It goes on by itself, unless it hangs on a database that is no longer there.
+fn abandon(tasks: &Tasks, mut task: JoinHandle<Response>) {
+    let pulse = tasks.pulse.clone();
+    tasks.requests.spawn(async move {
+        tokio::select! {
+            _ = &mut task => {}
+            () = pulse.dead() => task.abort(),
+        }
+    });
 }
 
 #[cfg(test)]
@@ -53,7 +70,7 @@ mod tests {
 
     fn around(router: Router, patience: Duration) -> (Router, TaskTracker) {
         let requests = TaskTracker::new();
-        let tasks = Tasks { requests: requests.clone(), patience };
+        let tasks = Tasks { requests: requests.clone(), patience, pulse: Pulse::default() };
         (router.layer(from_fn_with_state(tasks, run)), requests)
     }
 

@@ -62,9 +62,13 @@ impl Stage {
 
     /// AWS as this world file says, and portals with this configuration file.
     pub async fn start_with(world: &str, config: Option<&str>) -> Self {
+        Self::start_on(TestDatabase::create().await, world, config).await
+    }
+
+    /// The same on this database.
+    pub async fn start_on(database: TestDatabase, world: &str, config: Option<&str>) -> Self {
         let world = WorldFile::parse(world).unwrap();
         let simulator = Simulator::start(world, Clock::system(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let database = TestDatabase::create().await;
         let settings = Settings::of(&Config::load(None, &Environment::default()).unwrap());
         let accounts = Accounts::cheap(database.open(), Clock::system(), Random::system(), settings);
         let folder = tempfile::tempdir().unwrap();
@@ -82,8 +86,12 @@ impl Stage {
 
     /// A replica with a proxy of its own between it and the database, not started yet.
     pub fn replica(&self, name: &str) -> Replica {
-        let direct = self.database.options(Login::App);
-        let proxy = Proxy::start(Upstream::of(&direct));
+        self.replica_behind(name, &Proxy::start(Upstream::of(&self.database.options(Login::App))))
+    }
+
+    /// A replica behind this proxy, not started yet.
+    pub fn replica_behind(&self, name: &str, proxy: &Proxy) -> Replica {
+        let proxy = proxy.clone();
         let mut environment = BTreeMap::from(
             [
                 ("DATABASE_URL", proxy.url(Login::App.name(), &self.database.name)),

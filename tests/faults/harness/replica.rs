@@ -44,6 +44,11 @@ impl Replica {
         Self { name: name.to_owned(), proxy, environment, log, running, address }
     }
 
+    /// Adds to its environment, before it is started.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(&self) {
         if let Err(why) = self.try_start().await {

@@ -14,7 +14,7 @@ use countersign::audit;
 use countersign::clock::Clock;
 use countersign::codepipeline;
 use countersign::config::{Config, Environment};
-use countersign::database::Role as Login;
+use countersign::database::{Database, Role as Login};
 use countersign::domain::approval::Standing;
 use countersign::domain::ids::AccountId;
 use countersign::domain::people::{Role, Roles};
@@ -27,8 +27,10 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres::TestDatabase;
+use crate::support::proxy::{Proxy, Upstream};
 pub use browser::Browser;
 pub use page::Page;
 
@@ -88,6 +90,22 @@ impl Portal {
 
     /// With this configuration beside the tests' own.
     pub async fn start_with(more: &str) -> Self {
+        let database = TestDatabase::create().await;
+        let pools = database.open();
+        Self::start_on(database, pools, more).await
+    }
+
+    /// By way of a proxy, with the pulse felt as `serve` does.
+    pub async fn start_behind_proxy() -> (Self, Proxy) {
+        let database = TestDatabase::create().await;
+        let proxy = Proxy::start(Upstream::of(&database.options(Login::App)));
+        let pools = Database::open(&proxy.options(&database.options(Login::App)));
+        let felt = pools.clone();
+        tokio::spawn(async move { felt.feel_pulse(CancellationToken::new()).await });
+        (Self::start_on(database, pools, "").await, proxy)
+    }
+
+    async fn start_on(database: TestDatabase, pools: Database, more: &str) -> Self {
         let clock = Clock::manual("2026-11-21T08:00:00Z".parse().unwrap());
         let random = Random::system();
         let world = WorldFile::parse(WORLD).unwrap();
@@ -95,8 +113,6 @@ impl Portal {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = config(&simulator, more);
         config.listen = listener.local_addr().unwrap();
-        let database = TestDatabase::create().await;
-        let pools = database.open();
         let accounts = Accounts::cheap(pools.clone(), clock.clone(), random.clone(), Settings::of(&config));
         let aws = codepipeline::Settings { first_reads_per_second: 1000, ..codepipeline::Settings::default() };
         let parts = Parts { config, database: pools, clock: clock.clone(), random, accounts, aws };

@@ -38,6 +38,8 @@ impl Upstream {
 pub enum Commit {
     /// The server commits, the client never hears of it.
     AnswerLost,
+    /// The same, and in that instant the proxy goes away with everything.
+    ServerLost,
     /// The server never hears of it and rolls back.
     RequestLost,
 }
@@ -237,7 +239,7 @@ async fn serve(client: TcpStream, shared: &Shared) -> Option<()> {
 async fn relay(client: TcpStream, server: impl AsyncRead + AsyncWrite, shared: &Shared) -> Option<()> {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = tokio::io::split(server);
-    let doomed = watch::Sender::new(false);
+    let doomed = watch::Sender::new(None);
     let to_client = tokio::sync::Mutex::new(to_client);
     tokio::select! {
         ended = ask(from_client, to_server, &to_client, shared, &doomed) => ended,
@@ -250,7 +252,7 @@ async fn ask(
     mut to: impl AsyncWrite + Unpin,
     back: &tokio::sync::Mutex<impl AsyncWrite + Unpin>,
     shared: &Shared,
-    doomed: &watch::Sender<bool>,
+    doomed: &watch::Sender<Option<Commit>>,
 ) -> Option<()> {
     let (mut buffer, mut asking) = (vec![0; 64 * 1024], wire::Asking::default());
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
@@ -266,8 +268,7 @@ async fn ask(
                     shared.counts.send_modify(|counts| counts.requests_lost += 1);
                     return None;
                 }
-                Some(Commit::AnswerLost) => _ = doomed.send_replace(true),
-                None => {}
+                how => _ = doomed.send_replace(how),
             }
         }
         to.write_all(bytes).await.ok()?;
@@ -281,13 +282,17 @@ async fn answer(
     mut from: impl AsyncRead + Unpin,
     to: &tokio::sync::Mutex<impl AsyncWrite + Unpin>,
     shared: &Shared,
-    doomed: &watch::Sender<bool>,
+    doomed: &watch::Sender<Option<Commit>>,
 ) -> Option<()> {
     let (mut buffer, mut answering) = (vec![0; 64 * 1024], wire::Answering::default());
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let confirmed = answering.read(&buffer[..length]);
         shared.counts.send_modify(|counts| counts.commits += u64::from(confirmed));
-        if confirmed && *doomed.borrow() {
+        if confirmed && let Some(how) = *doomed.borrow() {
+            if how == Commit::ServerLost {
+                shared.refusing.send_replace(true);
+                shared.open.borrow().values().for_each(CancellationToken::cancel);
+            }
             shared.counts.send_modify(|counts| counts.answers_lost += 1);
             return None;
         }
