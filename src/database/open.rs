@@ -141,8 +141,16 @@ pub async fn open_for_serving(settings: &DatabaseSettings, progress: fn(&str)) -
         migrate::migrate(&owner).await?;
     }
     let mut conn = connect(&connect::serving(app.clone())).await?;
-    if let Some(problem) = migrate::load_state(&mut conn).await?.problem() {
+    let state = migrate::load_state(&mut conn).await?;
+    if let Some(problem) = state.problem() {
         return Err(OpenError::Unfit(problem));
+    }
+    if let migrate::SchemaState::Newer { database, program, .. } = state {
+        tracing::warn!(
+            database,
+            program,
+            "the database is newer than this program, which works with it until it is replaced"
+        );
     }
     let found = safety::check(&mut conn).await?;
     if !found.is_empty() {

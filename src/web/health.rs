@@ -98,7 +98,7 @@ async fn what_the_database_lacks(app: &AppState) -> Vec<&'static str> {
     let mut missing = Vec::new();
     match migrate::load_state(&mut connection).await {
         // A newer schema is an upgrade under way: this replica goes on until it is replaced.
-        Ok(SchemaState::Current | SchemaState::Newer { .. }) => {}
+        Ok(SchemaState::Current | SchemaState::Newer { fits: true, .. }) => {}
         Ok(state) => {
             tracing::warn!(problem = state.problem(), "not ready: migrations");
             missing.push("the database's migrations are not current");
