@@ -23,7 +23,8 @@ pub enum SchemaState {
     Current,
     /// The database is older: these migrations are still to be run.
     Pending(Vec<i64>),
-    /// The database is newer. A process that already serves may go on; one that starts should not.
+    /// The database is newer, and has all of ours: an upgrade is under way. The previous release goes on serving, and may
+    /// be started again, until it is replaced (P-15).
     Newer {
         database: i64,
         program: i64,
@@ -74,10 +75,6 @@ async fn list_applied(conn: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, sq
 }
 
 fn compare(applied: &[(i64, Vec<u8>)]) -> SchemaState {
-    let program = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
-    if let Some((database, _)) = applied.iter().rfind(|(version, _)| !MIGRATOR.version_exists(*version)) {
-        return SchemaState::Newer { database: *database, program };
-    }
     let mut pending = Vec::new();
     for migration in MIGRATOR.iter() {
         match applied.iter().find(|(version, _)| *version == migration.version) {
@@ -88,7 +85,14 @@ fn compare(applied: &[(i64, Vec<u8>)]) -> SchemaState {
             Some(_) => {}
         }
     }
-    if pending.is_empty() { SchemaState::Current } else { SchemaState::Pending(pending) }
+    if !pending.is_empty() {
+        return SchemaState::Pending(pending);
+    }
+    let program = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
+    match applied.iter().rfind(|(version, _)| !MIGRATOR.version_exists(*version)) {
+        Some((database, _)) => SchemaState::Newer { database: *database, program },
+        None => SchemaState::Current,
+    }
 }
 
 /// Why migrating did not work.
@@ -103,6 +107,8 @@ pub enum MigrateFailure {
     NoRole(&'static str),
     #[error("The database's encoding is {0}; records are UTF-8. Create it with: create database … encoding 'UTF8'.")]
     Encoding(String),
+    #[error("{0}")]
+    Newer(String),
     #[error("{0}")]
     Unfit(String),
     #[error("Migration {version} did not work and was undone: {source}")]
@@ -138,7 +144,8 @@ async fn migrate_on(conn: &mut PgConnection) -> Result<usize, MigrateFailure> {
     let pending = match load_state(conn).await? {
         SchemaState::Current => return Ok(0),
         SchemaState::Pending(pending) => pending.len(),
-        unfit => return Err(MigrateFailure::Unfit(unfit.problem().unwrap_or_default())),
+        newer @ SchemaState::Newer { .. } => return Err(MigrateFailure::Newer(newer.problem().unwrap_or_default())),
+        altered => return Err(MigrateFailure::Unfit(altered.problem().unwrap_or_default())),
     };
     // The lock is re-entrant: the migrator takes it once more and gives it back.
     MIGRATOR.run_direct(None, conn, false).await.map_err(failure)?;
@@ -177,6 +184,9 @@ mod tests {
     fn a_newer_database_is_said_to_be_newer() {
         let mut newer = applied();
         newer.push((9_999, vec![0]));
+        let mut newer_and_altered = newer.clone();
+        newer_and_altered[0].1[0] ^= 1;
+        assert_eq!(compare(&newer_and_altered), SchemaState::Altered(1), "the worse of the two is told");
         let said = compare(&newer).problem().unwrap();
         assert!(said.starts_with("The database is newer than this program (migration 9999"), "{said}");
     }

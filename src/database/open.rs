@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::connect::{self, BadUrl, Database, parse_url};
-use super::migrate::{self, MigrateFailure};
+use super::migrate::{self, MigrateFailure, SchemaState};
 use super::private::{PrivateError, PrivateOptions, PrivatePostgres};
 use super::roles::Role;
 use super::safety::{self, Unsafe};
@@ -136,11 +136,20 @@ pub async fn open_for_serving(settings: &DatabaseSettings, progress: fn(&str)) -
     };
     let app = app.expect("there is a URL or a private server");
     if let Some(owner) = owner.filter(|_| settings.migrate) {
-        migrate::migrate(&owner).await?;
+        match migrate::migrate(&owner).await {
+            Err(MigrateFailure::Newer(_)) => {}
+            done => drop(done?),
+        }
     }
     let mut conn = connect(&connect::serving(app.clone())).await?;
-    if let Some(problem) = migrate::load_state(&mut conn).await?.problem() {
-        return Err(OpenError::Unfit(problem));
+    let state = migrate::load_state(&mut conn).await?;
+    match (&state, state.problem()) {
+        // The release before this database's: replicas that crash during an upgrade must come back (P-15).
+        (SchemaState::Newer { .. }, Some(problem)) => {
+            tracing::warn!("{problem} Serving until then, as the release before.");
+        }
+        (_, Some(problem)) => return Err(OpenError::Unfit(problem)),
+        (_, None) => {}
     }
     let found = safety::check(&mut conn).await?;
     if !found.is_empty() {
