@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{EMAIL, PASSWORD, Served, Settings, SignIn};
+use crate::harness::{Browser, EMAIL, PASSWORD, Served, Settings, client};
 use crate::support::postgres::TestDatabase;
 
 /// Holds every sign-in at its last step until the connection says `rollback`.
@@ -26,8 +26,8 @@ async fn until_held(database: &TestDatabase) {
 }
 
 async fn signing_in(served: &Served) -> tokio::task::JoinHandle<Result<reqwest::Response, reqwest::Error>> {
-    let form = SignIn::open(&served.url(""), "198.51.100.1", EMAIL, PASSWORD).await;
-    tokio::spawn(async move { form.submit().await })
+    let mut browser = Browser::open(&client(), &served.url(""), "198.51.100.1").await;
+    tokio::spawn(async move { browser.sign_in(EMAIL, PASSWORD).await })
 }
 
 async fn leases(database: &TestDatabase) -> i64 {

@@ -11,8 +11,8 @@ use countersign::database::Role;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reqwest::header::ORIGIN;
-use reqwest::{Client, StatusCode};
+use reqwest::header::{COOKIE, ORIGIN, SET_COOKIE};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use sqlx::ConnectOptions as _;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -73,6 +73,7 @@ pub struct Served {
     /// From the start of the process until it said where it is.
     pub took: Duration,
     log: TempDir,
+    prober: Client,
     // Kept open, as a terminal is.
     _said: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
 }
@@ -88,8 +89,10 @@ impl Served {
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         while let Some(line) = said.next_line().await.unwrap() {
             if line.starts_with("Countersign is at ") {
+                let took = began.elapsed();
                 let address = SocketAddr::from(([127, 0, 0, 1], port));
-                return Self { child, address, took: began.elapsed(), log, _said: said };
+                let prober = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+                return Self { child, address, took, log, prober, _said: said };
             }
         }
         panic!("it does not serve: {}", fs::read_to_string(log.path().join("log")).unwrap());
@@ -133,45 +136,64 @@ impl Served {
 
     /// Status and body of a page, on a connection of its own.
     pub async fn ask(&self, path: &str) -> Result<(StatusCode, String), reqwest::Error> {
-        let client = Client::builder().pool_max_idle_per_host(0).build()?;
-        let answer = client.get(self.url(path)).send().await?;
+        let answer = self.prober.get(self.url(path)).send().await?;
         Ok((answer.status(), answer.text().await?))
     }
 }
 
-/// A browser before the sign-in form.
-pub struct SignIn {
+/// Somebody with a browser. All of them share a client, because making one costs more than a sign-in.
+pub struct Browser {
     client: Client,
-    form: Vec<(&'static str, String)>,
-    url: String,
-    origin: String,
+    base: String,
     forwarded_for: String,
+    cookies: BTreeMap<String, String>,
+    csrf: String,
 }
 
-impl SignIn {
-    /// Opens the form, as somebody whom a trusted proxy calls `forwarded_for`.
-    pub async fn open(base: &str, forwarded_for: &str, email: &str, password: &str) -> Self {
-        let redirect = reqwest::redirect::Policy::none();
-        let client = Client::builder().cookie_store(true).redirect(redirect).build().unwrap();
-        let url = format!("{base}/sign-in");
-        let page = client.get(&url).header("x-forwarded-for", forwarded_for).send().await.unwrap();
+impl Browser {
+    /// Opens the sign-in form, as somebody whom a trusted proxy calls `forwarded_for`.
+    pub async fn open(client: &Client, base: &str, forwarded_for: &str) -> Self {
+        let (client, base, forwarded_for) = (client.clone(), base.to_owned(), forwarded_for.to_owned());
+        let mut browser = Self { client, base, forwarded_for, cookies: BTreeMap::new(), csrf: String::new() };
+        let page = browser.get("/sign-in").await.unwrap();
         assert_eq!(page.status(), StatusCode::OK);
+        browser.keep_cookies(&page);
         let page = page.text().await.unwrap();
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
-        let csrf = rest.split('"').next().unwrap().to_owned();
-        let form = vec![("csrf", csrf), ("email", email.to_owned()), ("password", password.to_owned())];
-        Self { client, form, url, origin: base.to_owned(), forwarded_for: forwarded_for.to_owned() }
+        browser.csrf = rest.split('"').next().unwrap().to_owned();
+        browser
     }
 
-    pub async fn submit(&self) -> Result<reqwest::Response, reqwest::Error> {
-        let request = self.client.post(&self.url).form(&self.form).header(ORIGIN, &self.origin);
-        request.header("sec-fetch-site", "same-origin").header("x-forwarded-for", &self.forwarded_for).send().await
+    pub async fn get(&self, path: &str) -> Result<Response, reqwest::Error> {
+        self.dressed(self.client.get(format!("{}{path}", self.base))).send().await
     }
 
-    /// The browser afterwards.
-    pub fn into_client(self) -> Client {
-        self.client
+    pub async fn sign_in(&mut self, email: &str, password: &str) -> Result<Response, reqwest::Error> {
+        let form = [("csrf", self.csrf.as_str()), ("email", email), ("password", password)];
+        let request = self.dressed(self.client.post(format!("{}/sign-in", self.base))).form(&form);
+        let request = request.header(ORIGIN, &self.base).header("sec-fetch-site", "same-origin");
+        let answer = request.send().await?;
+        self.keep_cookies(&answer);
+        Ok(answer)
     }
+
+    fn dressed(&self, request: RequestBuilder) -> RequestBuilder {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        request.header("x-forwarded-for", &self.forwarded_for).header(COOKIE, cookies.join("; "))
+    }
+
+    fn keep_cookies(&mut self, answer: &Response) {
+        for cookie in answer.headers().get_all(SET_COOKIE) {
+            let (name, rest) = cookie.to_str().unwrap().split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), rest.split(';').next().unwrap().to_owned());
+        }
+    }
+}
+
+/// What browsers ask with: no redirects followed, and nothing tried twice.
+pub fn client() -> Client {
+    let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never());
+    builder.pool_idle_timeout(Duration::from_secs(5)).build().unwrap()
 }
 
 /// A port that nobody listens on just now.

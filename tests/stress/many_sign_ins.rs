@@ -6,7 +6,7 @@ use futures::future::join_all;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 
-use crate::harness::{EMAIL, PASSWORD, Served, Settings, SignIn, open_many, print, spread};
+use crate::harness::{Browser, EMAIL, PASSWORD, Served, Settings, client, open_many, print, spread};
 use crate::support::postgres::TestDatabase;
 
 const AT_ONCE: usize = 200;
@@ -22,25 +22,28 @@ async fn two_hundred_sign_ins_at_once_cost_little_memory_and_leave_probers_their
     let settings = || Settings::of(&database).with("COUNTERSIGN_TRUSTED_PROXIES", "127.0.0.0/8");
     settings().create_account().await;
     let served = Served::start(settings()).await;
-    let base = served.url("");
-    let ana = SignIn::open(&base, "198.51.100.1", EMAIL, PASSWORD).await;
-    assert_eq!(ana.submit().await.unwrap().status(), StatusCode::SEE_OTHER);
+    let (base, browsers) = (served.url(""), client());
+    let mut ana = Browser::open(&browsers, &base, "198.51.100.1").await;
+    assert_eq!(ana.sign_in(EMAIL, PASSWORD).await.unwrap().status(), StatusCode::SEE_OTHER);
     let (_, before) = served.memory();
 
     let (mut times, mut heard, mut sent_away) = (Vec::new(), 0, 0);
     for round in 0..ROUNDS {
         // Strangers: their passwords cost the same work (S-10).
         let open = (0..AT_ONCE).map(|number| {
-            let (base, address, email) =
-                (&base, format!("203.0.{round}.{number}"), format!("s{round}-{number}@x.test"));
-            async move { SignIn::open(base, &address, &email, "a guess like any other").await }
+            let (browsers, base) = (&browsers, &base);
+            async move { Browser::open(browsers, base, &format!("203.0.{round}.{number}")).await }
         });
-        let forms = join_all(open).await;
-        let posts = tokio::spawn(async move { join_all(forms.iter().map(SignIn::submit)).await });
-        let prober = reqwest::Client::new();
+        let mut strangers = join_all(open).await;
+        let posts = tokio::spawn(async move {
+            let posts = strangers.iter_mut().enumerate().map(async |(number, stranger)| {
+                stranger.sign_in(&format!("s{round}-{number}@x.test"), "a guess like any other").await
+            });
+            join_all(posts).await
+        });
         while !posts.is_finished() {
             let began = Instant::now();
-            let answer = prober.get(served.url("/healthz")).send().await.unwrap();
+            let answer = browsers.get(served.url("/healthz")).send().await.unwrap();
             assert_eq!(answer.status(), StatusCode::OK);
             times.push(began.elapsed());
         }
@@ -63,6 +66,10 @@ async fn two_hundred_sign_ins_at_once_cost_little_memory_and_leave_probers_their
     assert_eq!(heard + sent_away, ROUNDS * AT_ONCE);
     assert!(heard >= ROUNDS, "the portal went on hearing some");
     assert!(most - before < MOST_GROWTH, "it grew by {} KiB", most - before);
-    let ana = SignIn::open(&base, "198.51.100.2", EMAIL, PASSWORD).await;
-    assert_eq!(ana.submit().await.unwrap().status(), StatusCode::SEE_OTHER, "and goes on for everybody else");
+    let mut ana = Browser::open(&browsers, &base, "198.51.100.2").await;
+    assert_eq!(
+        ana.sign_in(EMAIL, PASSWORD).await.unwrap().status(),
+        StatusCode::SEE_OTHER,
+        "and goes on for everybody else"
+    );
 }

@@ -1,9 +1,9 @@
 //! What probers hear while the database is busy or away (P-16).
 
 use futures::future::join_all;
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 
-use crate::harness::{Served, Settings, open_many};
+use crate::harness::{Served, Settings, client, open_many};
 use crate::support::postgres::TestDatabase;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +18,7 @@ async fn a_thousand_probers_at_once_ask_the_database_once() {
         .execute(&mut holder)
         .await
         .unwrap();
-    let client = Client::new();
+    let client = client();
     let probes = (0..1_000).map(|_| client.get(served.url("/readyz")).send());
     let probes = tokio::spawn(join_all(probes.collect::<Vec<_>>()));
     let mut watcher = database.connect_superuser().await;

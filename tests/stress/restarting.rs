@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use nix::sys::signal::Signal;
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 use tokio::net::TcpListener;
 
 use crate::balancer::Balancer;
-use crate::harness::{EMAIL, PASSWORD, Served, Settings, SignIn, print};
+use crate::harness::{Browser, EMAIL, PASSWORD, Served, Settings, client, print};
 use crate::support::postgres::TestDatabase;
 
 const PEOPLE: usize = 8;
 
 /// Looks at pages until told to stop. What went wrong.
-async fn look_around(client: Client, base: String, done: Arc<AtomicBool>, looks: Arc<AtomicUsize>) -> Vec<String> {
+async fn look_around(browser: Browser, done: Arc<AtomicBool>, looks: Arc<AtomicUsize>) -> Vec<String> {
     let mut failed = Vec::new();
     while !done.load(Ordering::Relaxed) {
         for path in ["/", "/sign-in", "/me", "/healthz"] {
             looks.fetch_add(1, Ordering::Relaxed);
-            match client.get(format!("{base}{path}")).send().await {
+            match browser.get(path).await {
                 // Who is signed in needs no form.
                 Ok(answer) if [StatusCode::OK, StatusCode::SEE_OTHER].contains(&answer.status()) => {
                     if let Err(error) = answer.bytes().await {
@@ -52,11 +52,11 @@ async fn a_rolling_restart_under_load_loses_no_request() {
     balancer.until_ready(2).await;
 
     let (done, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mut people = Vec::new();
+    let (mut people, browsers) = (Vec::new(), client());
     for number in 0..PEOPLE {
-        let form = SignIn::open(&base, &format!("198.51.100.{number}"), EMAIL, PASSWORD).await;
-        assert_eq!(form.submit().await.unwrap().status(), StatusCode::SEE_OTHER);
-        people.push(tokio::spawn(look_around(form.into_client(), base.clone(), done.clone(), looks.clone())));
+        let mut browser = Browser::open(&browsers, &base, &format!("198.51.100.{number}")).await;
+        assert_eq!(browser.sign_in(EMAIL, PASSWORD).await.unwrap().status(), StatusCode::SEE_OTHER);
+        people.push(tokio::spawn(look_around(browser, done.clone(), looks.clone())));
     }
     for _ in 0..2 {
         let mut old = replicas.remove(0);
