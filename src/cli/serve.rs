@@ -1,13 +1,14 @@
 //! `countersign serve`: the portal. Assembles the parts in the order in which each needs the one before, and takes them
 //! apart again when told to stop.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use secrecy::ExposeSecret as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::descriptors;
 use super::opening::{ConfigFile, database_settings, finish};
@@ -25,6 +26,8 @@ use crate::{codepipeline, shutdown, telemetry, watcher::Watcher};
 
 /// How long what runs may go on (P-20). Together with the farewell of 5 s at most 45 s.
 const REQUESTS: Duration = Duration::from_secs(20);
+/// Connections the operating system may have let in before we look: as many as there may be at all.
+const BACKLOG: u32 = 2_048;
 const DECISIONS: Duration = Duration::from_secs(15);
 /// For the rest: what a duty is in the middle of, and saying goodbye to the database.
 const REST: Duration = Duration::from_secs(2);
@@ -71,11 +74,17 @@ impl Serve {
 /// Listens where the configuration says. Port 0 becomes the port it is: where no public address is configured, the
 /// portal's own is made of it.
 pub(super) async fn listen(config: &mut Config) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(config.listen)
-        .await
+    let listener = bind(config.listen)
         .with_context(|| format!("The portal cannot listen on {} (`listen`, COUNTERSIGN_LISTEN)", config.listen))?;
     config.listen = listener.local_addr()?;
     Ok(listener)
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The portal's parts, around an open database.
