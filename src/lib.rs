@@ -15,7 +15,7 @@
 //! store      SQL; functions over a connection, never a transaction of their own
 //! codepipeline  the gateway: the only user of the AWS SDK
 //! domain     words and rules; no IO
-//! config, clock, random   what everything is given
+//! config, clock, random, supervise   what everything is given
 //!
 //! database   connects, migrates, checks safety, runs a private Postgres
 //! simulator  CodePipeline over HTTP for demo and tests; knows nothing of the portal, only the clock
@@ -37,6 +37,7 @@ pub mod random;
 pub mod shutdown;
 pub mod simulator;
 pub mod store;
+pub mod supervise;
 pub mod telemetry;
 pub mod watcher;
 pub mod web;

@@ -15,6 +15,7 @@ pub mod duties;
 pub mod error;
 pub mod events;
 pub mod extract;
+mod flow;
 pub mod guard;
 pub mod health;
 pub mod layers;

@@ -15,6 +15,7 @@ use crate::database::Database;
 use crate::decisions::Decisions;
 use crate::hints::Hearing;
 use crate::random::Random;
+use crate::supervise::Supervisor;
 use crate::watcher::{Watcher, WatcherHandle};
 
 /// The portal's parts, as handlers see them.
@@ -31,6 +32,7 @@ pub struct AppState {
     pub hearing: Hearing,
     pub streams: Streams,
     pub readiness: Readiness,
+    pub supervisor: Supervisor,
 }
 
 /// What the parts are made from. `serve`, the demo and the tests differ in nothing else.
@@ -65,7 +67,9 @@ impl AppState {
             gateways.push(Gateway::open(&source, aws.clone(), &random).await?);
         }
         let reader = Reader::new(database.clone(), clock.clone(), random.clone(), gateways);
+        let supervisor = Supervisor::default();
         let watcher = Watcher::new(&reader, &clock, &random, config.poll_interval).map_err(AssembleError::Pattern)?;
+        let watcher = watcher.supervised_by(&supervisor);
         let hearing = Hearing::new(database.clone(), random.clone());
         let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone())
             .hearing(hearing.hints());
@@ -81,6 +85,7 @@ impl AppState {
             hearing,
             streams: Streams::default(),
             readiness: Readiness::default(),
+            supervisor,
         };
         Ok((state, watcher))
     }

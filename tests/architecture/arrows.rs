@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["telemetry", "shutdown"],
     &["config"],
     &["domain"],
-    &["clock", "random"],
+    &["clock", "random", "supervise"],
 ];
 
 /// Stands beside the layers: used by the commands and the demo, uses only these.

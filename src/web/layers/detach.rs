@@ -11,15 +11,21 @@ use axum::response::{IntoResponse, Response};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::supervise::Supervisor;
 use crate::web::error::Failure;
 
 /// How long a person is kept waiting.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the panics of handlers are counted as.
+pub const REQUEST: &str = "answering a request";
+
 /// Where the handlers' tasks are kept track of, and how long they are waited for.
 #[derive(Debug, Clone)]
 pub struct Tasks {
     pub requests: TaskTracker,
+    /// Counts the panics.
+    pub supervisor: Supervisor,
     pub patience: Duration,
 }
 
@@ -29,7 +35,10 @@ pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Re
     match tokio::time::timeout(tasks.patience, task).await {
         Ok(Ok(response)) => response,
         // The panic itself was logged by the panic hook, once, with this request's number.
-        Ok(Err(_)) => Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
+        Ok(Err(_)) => {
+            tasks.supervisor.count_panic(REQUEST);
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }
         Err(_) => Failure::unavailable(Duration::from_secs(5))
             .saying(
                 "This takes longer than it should. If you were deciding something, it may still be done: look at the \
@@ -53,7 +62,7 @@ mod tests {
 
     fn around(router: Router, patience: Duration) -> (Router, TaskTracker) {
         let requests = TaskTracker::new();
-        let tasks = Tasks { requests: requests.clone(), patience };
+        let tasks = Tasks { requests: requests.clone(), supervisor: Supervisor::default(), patience };
         (router.layer(from_fn_with_state(tasks, run)), requests)
     }
 

@@ -33,8 +33,10 @@ use super::state::AppState;
 
 /// Surrounds the routes with all layers. `requests` tracks the handlers' tasks, so that a stop can wait for them.
 pub fn around(router: Router, app: &AppState, requests: TaskTracker) -> Router {
+    let supervisor = app.supervisor.clone();
+    let tasks = detach::Tasks { requests, supervisor, patience: detach::PATIENCE };
     router
-        .layer(from_fn_with_state(detach::Tasks { requests, patience: detach::PATIENCE }, detach::run))
+        .layer(from_fn_with_state(tasks, detach::run))
         .layer(from_fn_with_state(app.clone(), limits::check))
         .layer(from_fn_with_state(app.clone(), dress::finish))
         .layer(CompressionLayer::new())
