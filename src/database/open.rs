@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::connect::{self, BadUrl, Database, parse_url};
-use super::migrate::{self, MigrateFailure, SchemaState};
+use super::migrate::{self, MigrateFailure};
 use super::private::{PrivateError, PrivateOptions, PrivatePostgres};
 use super::roles::Role;
 use super::safety::{self, Unsafe};

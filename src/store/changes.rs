@@ -55,7 +55,7 @@ pub async fn delete_older(conn: &mut PgConnection, seconds: f64, most: i64) -> s
         "delete from portal.change where (transaction, topic) in (
             select transaction, topic from portal.change
             where changed_at < clock_timestamp() - make_interval(secs => $1)
-            order by transaction, topic limit $2 for update skip locked)",
+            order by transaction, topic limit $2)",
         seconds,
         most
     );

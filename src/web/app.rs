@@ -50,6 +50,7 @@ impl Running {
     /// is waited for within the same time.
     pub async fn stop(self, patience: Duration) {
         self.state.readiness.stop();
+        self.state.streams.leave();
         let deadline = tokio::time::Instant::now() + patience;
         self.listening.stop(patience).await;
         self.requests.close();

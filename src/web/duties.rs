@@ -54,7 +54,7 @@ impl Duties {
         tokio::spawn(feel_pulse(state.clone(), duties.pulse.clone()));
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
-        duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
+        duties.hear();
         duties.every(STREAMS, "checking who still listens", |state| async move {
             state.streams.end_over(&state.accounts).await.map(drop)
         });
@@ -81,6 +81,15 @@ impl Duties {
             tracing::warn!(%error, "the last counts of strangers could not be recorded");
         }
         self.pulse.cancel();
+    }
+
+    /// Hears of changes made here and on other replicas, until stopped.
+    fn hear(&self) {
+        let (stop, state) = (self.stop.clone(), self.state.clone());
+        self.tasks.spawn(async move {
+            let begin = || state.hearing.clone().run(stop.clone());
+            state.supervisor.keep("hearing of changes", &stop, begin).await;
+        });
     }
 
     /// Runs `step` now and then, until stopped.
@@ -132,11 +141,6 @@ async fn feel_pulse(state: AppState, stop: CancellationToken) {
         async move { database.feel_pulse(stop).await }
     };
     state.supervisor.keep("feeling the database's pulse", &stop, begin).await;
-}
-
-async fn hear(state: AppState, stop: CancellationToken) {
-    let begin = || state.hearing.clone().run(stop.clone());
-    state.supervisor.keep("hearing of changes", &stop, begin).await;
 }
 
 /// Takes steps for as long as there are any.

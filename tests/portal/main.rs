@@ -11,6 +11,7 @@ mod answers;
 mod approval;
 mod deciding;
 mod door;
+mod events;
 mod hanging_up;
 mod harness;
 mod history;
