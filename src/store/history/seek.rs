@@ -96,9 +96,11 @@ fn push_walk(query: &mut QueryBuilder<Postgres>, sought: &Sought, lead: Lead, ra
     query.push("select ").push(number).push(" as seq from ");
     match lead {
         Lead::Pipelines => {
-            drop(query.push("audit.payload p where p.").push(LISTED).push(" and p.pipeline = led.value"))
+            query.push("audit.payload p where p.").push(LISTED).push(" and p.pipeline = led.value");
         }
-        Lead::People => drop(query.push("audit.payload p where p.").push(LISTED).push(" and p.person = led.value")),
+        Lead::People => {
+            query.push("audit.payload p where p.").push(LISTED).push(" and p.person = led.value");
+        }
         _ => push_led(query, sought, lead),
     }
     match lead {
@@ -112,7 +114,9 @@ fn push_walk(query: &mut QueryBuilder<Postgres>, sought: &Sought, lead: Lead, ra
 /// The table and the condition of one filter alone.
 pub fn push_led(query: &mut QueryBuilder<Postgres>, sought: &Sought, lead: Lead) {
     match lead {
-        Lead::Nothing => drop(query.push("audit.record p where p.").push(LISTED)),
+        Lead::Nothing => {
+            query.push("audit.record p where p.").push(LISTED);
+        }
         Lead::State => {
             query.push("portal.decision d where true");
             if let Some(Outcome::Ours(state)) = sought.outcome {
@@ -121,14 +125,14 @@ pub fn push_led(query: &mut QueryBuilder<Postgres>, sought: &Sought, lead: Lead)
         }
         Lead::Arn => {
             query.push("audit.payload p where p.kind = 'approval.decided_elsewhere'");
-            push_who(query, sought);
+            push_who(query, sought, Use::Walked);
         }
         Lead::Pipelines | Lead::People | Lead::Verdict => {
             query.push("audit.payload p where p.").push(LISTED);
             match lead {
-                Lead::Pipelines => push_pipelines(query, sought),
-                Lead::People => push_who(query, sought),
-                _ => push_verdict(query, sought),
+                Lead::Pipelines => push_pipelines(query, sought, Use::Walked),
+                Lead::People => push_who(query, sought, Use::Walked),
+                _ => push_verdict(query, sought, Use::Walked),
             }
         }
     }
@@ -143,14 +147,14 @@ pub fn push_range(query: &mut QueryBuilder<Postgres>, lead: Lead, range: &Range)
 /// Every filter but the leading one, on an entry `p`.
 fn push_filters(query: &mut QueryBuilder<Postgres>, sought: &Sought, lead: Lead) {
     if lead != Lead::Pipelines {
-        push_pipelines(query, sought);
+        push_pipelines(query, sought, Use::Checked);
     }
     if lead != Lead::Verdict {
-        push_verdict(query, sought);
+        push_verdict(query, sought, Use::Checked);
     }
     match (&sought.who, lead) {
         (None, _) | (Some(_), Lead::People | Lead::Arn) => {}
-        (Some(Who::Accounts(_)), _) => push_who(query, sought),
+        (Some(Who::Accounts(_)), _) => push_who(query, sought, Use::Checked),
         (Some(Who::Arn(arn)), _) => {
             // The payload alone tells; it is fetched only for entries that pass everything else.
             query.push(" and p.kind = 'approval.decided_elsewhere' and (select ").push(BY);
@@ -176,31 +180,50 @@ fn push_looked_up(query: &mut QueryBuilder<Postgres>, sought: &Sought) {
         return;
     }
     query.push(" and exists (select from audit.payload p where p.seq = d.intent_seq and p.").push(LISTED);
-    push_pipelines(query, sought);
-    push_who(query, sought);
-    push_verdict(query, sought);
+    push_pipelines(query, sought, Use::Checked);
+    push_who(query, sought, Use::Checked);
+    push_verdict(query, sought, Use::Checked);
     query.push(" offset 0)");
 }
 
-fn push_pipelines(query: &mut QueryBuilder<Postgres>, sought: &Sought) {
-    if let Some(names) = &sought.pipelines {
-        query.push(" and p.pipeline = any(").push_bind(names.clone()).push(")");
-    }
+/// How a condition is meant. What is checked must not tempt the planner to walk its index instead of the leading one, and
+/// `is true` can be answered from no index.
+#[derive(Clone, Copy)]
+enum Use {
+    Walked,
+    Checked,
 }
 
-fn push_who(query: &mut QueryBuilder<Postgres>, sought: &Sought) {
-    match &sought.who {
-        None => {}
-        Some(Who::Accounts(ids)) => drop(query.push(" and p.person = any(").push_bind(ids.clone()).push(")")),
-        Some(Who::Arn(arn)) => {
-            query.push(" and ").push(BY.replace("t.", "p.")).push(" = ").push_bind(clipped(arn));
+impl Use {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Walked => ")",
+            Self::Checked => ") is true",
         }
     }
 }
 
-fn push_verdict(query: &mut QueryBuilder<Postgres>, sought: &Sought) {
+fn push_pipelines(query: &mut QueryBuilder<Postgres>, sought: &Sought, how: Use) {
+    if let Some(names) = &sought.pipelines {
+        query.push(" and (p.pipeline = any(").push_bind(names.clone()).push(")").push(how.ending());
+    }
+}
+
+fn push_who(query: &mut QueryBuilder<Postgres>, sought: &Sought, how: Use) {
+    match &sought.who {
+        None => {}
+        Some(Who::Accounts(ids)) => {
+            query.push(" and (p.person = any(").push_bind(ids.clone()).push(")").push(how.ending());
+        }
+        Some(Who::Arn(arn)) => {
+            query.push(" and (").push(BY.replace("t.", "p.")).push(" = ").push_bind(clipped(arn)).push(how.ending());
+        }
+    }
+}
+
+fn push_verdict(query: &mut QueryBuilder<Postgres>, sought: &Sought, how: Use) {
     if let Some(verdict) = &sought.verdict {
-        query.push(" and p.verdict = ").push_bind(verdict.clone());
+        query.push(" and (p.verdict = ").push_bind(verdict.clone()).push(how.ending());
     }
 }
 
