@@ -109,7 +109,10 @@ impl Records {
     /// The e-mails of everybody, the one with every role first.
     pub async fn emails(&self) -> Vec<String> {
         let mut conn = self.connect(Role::App).await;
-        sqlx::query_scalar("select email from portal.account order by id").fetch_all(&mut conn).await.expect("accounts")
+        sqlx::query_scalar("select email from portal.account order by cardinality(roles) desc, id")
+            .fetch_all(&mut conn)
+            .await
+            .expect("accounts")
     }
 
     /// What waits was seen just now, however long ago the database was made.
