@@ -1,4 +1,4 @@
-//! Connections: who may be talked to without TLS (nobody beyond this machine), how long anything may take, and the two
+//! Connections: who may be talked to without TLS (nobody beyond this machine), how long anything may take, and the
 //! pools. Owns the session limits of every login.
 //!
 //! It must never weaken TLS because an environment variable said so, and never put a URL into an error: passwords live
@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Executor, PgPool};
+use sqlx::{Connection, Executor, PgPool};
 use url::Url;
 
 /// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05).
-const PAGES: u32 = 14;
+const READS: u32 = 6;
+const PAGES: u32 = 8;
 const DECISIONS: u32 = 2;
+
+/// A connection that was used this recently was looked at when it came back.
+const JUST_USED: Duration = Duration::from_secs(1);
 
 /// Why a database URL is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,33 +101,56 @@ fn session(options: PgConnectOptions, name: &str) -> PgConnectOptions {
 /// The pools of one serving process.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// For everything but deciding.
+    /// For looking at things: who somebody is, what waits. Cannot write, whatever is asked of it.
+    pub reads: PgPool,
+    /// For everything that may write, but deciding.
     pub pages: PgPool,
     /// For deciding and settling alone, so that a flood of page views cannot hold a decision up.
     pub decisions: PgPool,
 }
 
 impl Database {
-    /// Makes both pools without connecting yet: a server that is away makes the first request fail, not this call.
+    /// Makes the pools without connecting yet: a server that is away makes the first request fail, not this call.
     #[must_use]
     pub fn open(options: &PgConnectOptions) -> Self {
-        Self { pages: pool(PAGES, options), decisions: pool(DECISIONS, options) }
+        let looking = serving(options.clone()).options([("default_transaction_read_only", "on")]);
+        Self {
+            reads: pool(READS).connect_lazy_with(looking),
+            pages: writing(PAGES, options),
+            decisions: writing(DECISIONS, options),
+        }
     }
 
     /// Closes every connection, after those in use came back.
     pub async fn close(&self) {
         self.decisions.close().await;
         self.pages.close().await;
+        self.reads.close().await;
     }
 }
 
-fn pool(size: u32, options: &PgConnectOptions) -> PgPool {
+fn pool(size: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(Duration::from_secs(2))
+        // The pool would ask the server whether it is still there before every use. Under load that is every other
+        // message, about a connection that answered a moment ago; after a pause it is still asked.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= JUST_USED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+fn writing(size: u32, options: &PgConnectOptions) -> PgPool {
+    pool(size)
         // P-03: a `begin` cancelled on its way leaves an open transaction in the pool (sqlx#4393), and the next writer's
         // "ok" would vanish with it. `BEGIN` first, because a bare `ROLLBACK` outside a transaction puts a warning into
-        // the server's log for every request.
+        // the server's log for every request. Connections that cannot write have nothing to lose and do without.
         .after_release(|connection, _| {
             Box::pin(async move { connection.execute("BEGIN; ROLLBACK").await.map(|_| true) })
         })

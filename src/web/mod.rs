@@ -16,6 +16,7 @@ pub mod error;
 pub mod extract;
 pub mod guard;
 pub mod health;
+pub mod joint;
 pub mod layers;
 mod listen;
 pub mod note;

@@ -1,10 +1,12 @@
 //! What every handler is given, and how the parts are put together. Handles only: cloning is cheap, and nothing in here
-//! remembers one request for another.
+//! remembers one request for a later one.
 
 use std::sync::Arc;
 
+use super::approver::Queue;
 use super::cookie::Cookies;
 use super::health::Readiness;
+use super::joint::JointRead;
 use crate::accounts::Accounts;
 use crate::approvals::Reader;
 use crate::clock::Clock;
@@ -27,6 +29,7 @@ pub struct AppState {
     pub decisions: Decisions,
     pub watcher: WatcherHandle,
     pub readiness: Readiness,
+    pub queue: Arc<JointRead<Queue>>,
 }
 
 /// What the parts are made from. `serve`, the demo and the tests differ in nothing else.
@@ -73,6 +76,7 @@ impl AppState {
             decisions,
             watcher: watcher.handle(),
             readiness: Readiness::default(),
+            queue: Arc::default(),
         };
         Ok((state, watcher))
     }
