@@ -102,11 +102,13 @@ impl Accounts {
     ) -> Result<Option<(Person, CsrfSecret)>, sqlx::Error> {
         let Some(hash) = hash_of(cookie_secret) else { return Ok(None) };
         let now = self.0.clock.now();
-        let mut conn = self.0.database.pages.acquire().await?;
+        let mut conn = self.0.database.reads.acquire().await?;
         let found = stored::find_session(&mut conn, &hash, address, now, self.idle_since(now)).await?;
+        drop(conn);
         let Some(found) = found else { return Ok(None) };
         let step = TOUCH.min(self.0.settings.idle / 10);
         if counts_as_activity && now.duration_since(found.last_seen_at) >= step {
+            let mut conn = self.0.database.pages.acquire().await?;
             stored::mark_seen(&mut conn, found.person.session, now, found.last_seen_at).await?;
         }
         Ok(Some((found.person, CsrfSecret(found.csrf_secret))))

@@ -146,7 +146,7 @@ impl Config {
     /// Whether cookies carry `__Host-` and `Secure`: everywhere but on plain http over loopback.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.public_url().scheme() == "https"
+        self.public_url.as_ref().is_some_and(|url| url.scheme() == "https")
     }
 
     /// Where data is kept. As root a system directory, because the database runs as another user who could not reach a

@@ -1,4 +1,4 @@
-//! Connections: who may be talked to without TLS (nobody beyond this machine), how long anything may take, and the two
+//! Connections: who may be talked to without TLS (nobody beyond this machine), how long anything may take, and the
 //! pools. Owns the session limits of every login.
 //!
 //! It must never weaken TLS because an environment variable said so, and never put a URL into an error: passwords live
@@ -19,14 +19,16 @@ use super::pulse::{self, Pulse};
 
 /// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05) and one is the pulse's. One more
 /// listens.
-const PAGES: u32 = 13;
+const READS: u32 = 6;
+const PAGES: u32 = 7;
 const DECISIONS: u32 = 2;
 
 /// How long a pool is waited for: a free connection, proof that it works, or a new one.
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// How long an idle connection may take to prove that it works, so that there is time left for a new one.
 const PROOF: Duration = Duration::from_secs(1);
-/// A connection that worked so short a time ago needs no proof.
+/// A connection that worked so short a time ago needs no proof. Under load, asking before every use would be every other
+/// message.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Why a database URL is not used.
@@ -109,7 +111,9 @@ fn session(options: PgConnectOptions, name: &str) -> PgConnectOptions {
 /// The pools of one serving process.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// For everything but deciding.
+    /// For looking at things: who somebody is, what waits. Cannot write, whatever is asked of it.
+    pub reads: PgPool,
+    /// For everything that may write, but deciding.
     pub pages: PgPool,
     /// For deciding and settling alone, so that a flood of page views cannot hold a decision up.
     pub decisions: PgPool,
@@ -119,13 +123,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes both pools without connecting yet: a server that is away makes the first request fail, not this call.
+    /// Makes the pools without connecting yet: a server that is away makes the first request fail, not this call.
     #[must_use]
     pub fn open(options: &PgConnectOptions) -> Self {
         let pulse = Pulse::default();
         Self {
-            pages: pool(PAGES, options, &pulse),
-            decisions: pool(DECISIONS, options, &pulse),
+            reads: looking(READS, options, &pulse),
+            pages: writing(PAGES, options, &pulse),
+            decisions: writing(DECISIONS, options, &pulse),
             listening: options.clone(),
             pulse,
         }
@@ -162,12 +167,13 @@ impl Database {
     pub async fn close(&self) {
         self.decisions.close().await;
         self.pages.close().await;
+        self.reads.close().await;
     }
 }
 
 /// No step of borrowing or giving back waits for ever: a server that has frozen takes no connection with it. (The one
 /// wait without a limit, the pool's own look at a connection after `after_release`, follows an answer of this instant.)
-fn pool(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+fn pool(size: u32, pulse: &Pulse) -> PgPoolOptions {
     let pulse = pulse.clone();
     PgPoolOptions::new()
         .max_connections(size)
@@ -184,10 +190,27 @@ fn pool(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
                 }
             })
         })
+}
+
+/// Connections that cannot write. Asked for only after the server proved that it takes writes from others.
+fn looking(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+    pool(size, pulse)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                pulse::refuse_read_only(connection).await?;
+                connection.execute("set default_transaction_read_only = on").await.map(drop)
+            })
+        })
+        .connect_lazy_with(serving(options.clone()))
+}
+
+fn writing(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+    pool(size, pulse)
         .after_connect(|connection, _| Box::pin(pulse::refuse_read_only(connection)))
         // P-03: a `begin` cancelled on its way leaves an open transaction in the pool (sqlx#4393), and the next writer's
         // "ok" would vanish with it. `BEGIN` first, because a bare `ROLLBACK` outside a transaction puts a warning into
-        // the server's log for every request. The round trip is spent after the borrower has gone on.
+        // the server's log for every request. The round trip is spent after the borrower has gone on. Connections that
+        // cannot write have nothing to lose and do without.
         .after_release(|connection, _| {
             Box::pin(async move {
                 match tokio::time::timeout(ACQUIRE, connection.execute("BEGIN; ROLLBACK")).await {

@@ -13,8 +13,18 @@ use crate::domain::details::{SourceSeen, TriggerSeen};
 use crate::domain::ids::{ApprovalId, DecisionId, PipelineName, SourceName};
 use crate::domain::shown::Shown;
 
-/// More live approvals than this are not listed; the page says so. Ten times what the portal is built for.
+/// More live approvals than this are not looked through at once; the page says so. Ten times what the portal is built for.
 pub const MOST: i64 = 2_000;
+
+/// A part of what waits, soonest expiry first.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub waiting: Vec<Waiting>,
+    /// How many come before.
+    pub skipped: u64,
+    /// How many there are in all.
+    pub all: u64,
+}
 
 /// One live approval: it waits, or its decision is not settled.
 #[derive(Debug, Clone)]
@@ -58,34 +68,44 @@ fn bad(table: &'static str, row: Uuid, problem: &impl ToString) -> sqlx::Error {
     Inconsistent { table, row: row.to_string(), problem: problem.to_string() }.into()
 }
 
-/// All live approvals, soonest expiry first, at most [`MOST`].
+/// Live approvals, soonest expiry first: `at_most` of them after `skipping` so many, or the last such part when there are
+/// fewer. What a page does not show is not read.
 ///
 /// # Errors
 /// The database's, or a row the program could not have written.
-pub async fn list_waiting(conn: &mut PgConnection) -> Result<Vec<Waiting>, sqlx::Error> {
+pub async fn list_waiting(conn: &mut PgConnection, skipping: i64, at_most: i64) -> Result<Listed, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select a.id as "id!", a.shown as "shown!", a.opened_at as "opened_at!", a.opened_about as "opened_about!",
+        r#"with live as (
+            select id, expires_at from portal.approval where at_aws = 'open'
+            union
+            select a.id, a.expires_at from portal.decision d join portal.approval a on a.id = d.approval_id
+            where d.state in ('intent', 'submitting', 'unsure')),
+        part as (
+            select id from live order by expires_at, id limit $1
+            offset (select least($2, (greatest(count(*), 1) - 1) / $1 * $1) from live))
+        select a.id as "id!", a.shown as "shown!", a.opened_at as "opened_at!", a.opened_about as "opened_about!",
             a.expires_at as "expires_at!", a.expires_about as "expires_about!", a.seen_open_at as "seen_open_at!",
             a.at_aws as "at_aws!", coalesce(s.blind_since, p.unreadable_since) as "unread_since?",
             a.details -> 'trigger' as "trigger?: Json<Option<TriggerSeen>>",
             a.details -> 'sources' as "sources?: Json<Vec<SourceSeen>>",
             coalesce(jsonb_array_length(a.details -> 'newer'), 0) + coalesce((a.details -> 'more_newer')::bigint, 0)
                 as "newer!",
-            d.id as "decision?", d.state as "state?", d.verdict as "verdict?", d.signed_as as "by?"
-        from portal.approval a
+            d.id as "decision?", d.state as "state?", d.verdict as "verdict?", d.signed_as as "by?",
+            (select count(*) from live) as "all!"
+        from part
+        join portal.approval a on a.id = part.id
         join portal.source s on s.name = a.source
         join portal.pipeline p on p.source = a.source and p.name = a.pipeline
         left join portal.decision d on d.approval_id = a.id and d.state in ('intent', 'submitting', 'unsure')
-        where a.id in (
-            select id from portal.approval where at_aws = 'open'
-            union select approval_id from portal.decision where state in ('intent', 'submitting', 'unsure'))
-        order by a.expires_at, a.id
-        limit $1"#,
-        MOST
+        order by a.expires_at, a.id"#,
+        at_most,
+        skipping
     )
     .fetch_all(conn)
     .await?;
-    let mut found = Vec::with_capacity(rows.len());
+    let all = rows.first().map_or(0, |row| row.all);
+    let skipped = skipping.min((all.max(1) - 1) / at_most * at_most);
+    let mut waiting = Vec::with_capacity(rows.len());
     for row in rows {
         let live = match (row.decision, row.state, row.verdict, row.by) {
             (Some(id), Some(state), Some(verdict), Some(by)) => Some(Live {
@@ -96,7 +116,7 @@ pub async fn list_waiting(conn: &mut PgConnection) -> Result<Vec<Waiting>, sqlx:
             }),
             _ => None,
         };
-        found.push(Waiting {
+        waiting.push(Waiting {
             id: ApprovalId(row.id),
             shown: serde_json::from_str(&row.shown).map_err(|problem| bad("approval", row.id, &problem))?,
             opened_at: row.opened_at.to_jiff(),
@@ -112,7 +132,8 @@ pub async fn list_waiting(conn: &mut PgConnection) -> Result<Vec<Waiting>, sqlx:
             live,
         });
     }
-    Ok(found)
+    let count = |n: i64| u64::try_from(n).expect("a count is not negative");
+    Ok(Listed { waiting, skipped: count(skipped), all: count(all) })
 }
 
 /// How well a source can be read.

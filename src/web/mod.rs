@@ -18,6 +18,7 @@ pub mod extract;
 mod flow;
 pub mod guard;
 pub mod health;
+pub mod joint;
 pub mod layers;
 mod listen;
 pub mod note;

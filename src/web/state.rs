@@ -1,10 +1,12 @@
 //! What every handler is given, and how the parts are put together. Handles only: cloning is cheap, and nothing in here
-//! remembers one request for another.
+//! remembers one request for a later one.
 
 use std::sync::Arc;
 
+use super::approver::Queue;
 use super::cookie::Cookies;
 use super::health::Readiness;
+use super::joint::JointRead;
 use super::streams::Streams;
 use crate::accounts::Accounts;
 use crate::approvals::Reader;
@@ -32,6 +34,7 @@ pub struct AppState {
     pub hearing: Hearing,
     pub streams: Streams,
     pub readiness: Readiness,
+    pub queue: Arc<JointRead<Queue>>,
     pub supervisor: Supervisor,
 }
 
@@ -85,6 +88,7 @@ impl AppState {
             hearing,
             streams: Streams::default(),
             readiness: Readiness::default(),
+            queue: Arc::default(),
             supervisor,
         };
         Ok((state, watcher))

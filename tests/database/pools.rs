@@ -93,3 +93,15 @@ async fn decisions_have_connections_when_the_pages_have_none_left() {
     let (first, second) = tokio::join!(pools.decisions.acquire(), pools.decisions.acquire());
     assert!(first.is_ok() && second.is_ok());
 }
+
+#[tokio::test]
+async fn a_connection_for_looking_refuses_to_write_whatever_is_asked_of_it() {
+    let database = TestDatabase::create().await;
+    let pools = database.open();
+    let lease = "insert into portal.lease (name, holder, expires_at) values ('x', gen_random_uuid(), now())";
+    let refused = pools.reads.execute(lease).await.unwrap_err();
+    assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("25006"));
+    pools.pages.execute(lease).await.unwrap();
+    let leases: i64 = sqlx::query_scalar("select count(*) from portal.lease").fetch_one(&pools.reads).await.unwrap();
+    assert_eq!(leases, 1, "what was written is seen at once");
+}

@@ -1,6 +1,6 @@
 //! Opening a database for serving: migrated, current, safe, or a sentence.
 
-use countersign::database::{DatabaseSettings, OpenError, Role, migrate, open_for_serving};
+use countersign::database::{DatabaseSettings, OpenError, Role, open_for_serving};
 use secrecy::SecretString;
 use sqlx::Executor;
 

@@ -90,10 +90,11 @@ async fn when_every_connection_is_taken_people_are_told_to_come_back_and_probers
     // P-05
     let portal = Portal::start().await;
     let ana = portal.as_approver("ana").await;
-    let pool = &portal.state.database.pages;
     let mut taken = Vec::new();
-    for _ in 0..pool.options().get_max_connections() {
-        taken.push(pool.acquire().await.unwrap());
+    for pool in [&portal.state.database.reads, &portal.state.database.pages] {
+        for _ in 0..pool.options().get_max_connections() {
+            taken.push(pool.acquire().await.unwrap());
+        }
     }
     let page = ana.open("/").await;
     assert_eq!((page.status, page.header("retry-after")), (503, Some("2")));

@@ -44,7 +44,7 @@ pub async fn show(
 /// # Errors
 /// 404 when there is none of this id.
 pub async fn load_known(app: &AppState, id: ApprovalId) -> Result<Known, Failure> {
-    let mut conn = app.database.pages.acquire().await?;
+    let mut conn = app.database.reads.acquire().await?;
     read_known(app, &mut conn, id).await?.ok_or_else(Failure::not_found)
 }
 

@@ -19,5 +19,5 @@ mod warnings;
 
 pub use approval::show as approval;
 pub use decide::submit as decide;
-pub use queue::show as queue;
+pub use queue::{Queue, show as queue};
 pub use result::show as result;

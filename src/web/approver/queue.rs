@@ -1,8 +1,12 @@
-//! `GET /`: everything that waits for a decision, soonest expiry first. Two queries, however much waits.
+//! `GET /`: everything that waits for a decision, soonest expiry first. Two queries, however much waits, and one reading
+//! of the first page for all who look at it at once.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use askama::filters::HtmlSafe;
 use askama_web::WebTemplate;
 use axum::extract::State;
 use jiff::SignedDuration;
@@ -17,7 +21,40 @@ use crate::web::{AppState, Failure, Query, Shell};
 #[template(path = "approver/queue.html")]
 pub struct QueuePage {
     shell: Shell,
+    queue: Arc<Queue>,
+}
+
+/// The queue as it was read. The same for everybody who may see it, so its list is printed once.
+#[derive(Debug)]
+pub struct Queue {
     view: QueueView,
+    list: Printed,
+}
+
+/// HTML that a template of ours made, in which everything from outside was escaped.
+#[derive(Debug)]
+struct Printed(String);
+
+impl HtmlSafe for Printed {}
+
+impl fmt::Display for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// Space between lines is for whoever reads the template; 50 cards of it are a tenth of the page.
+#[derive(Template)]
+#[template(path = "approver/queue_list.html", whitespace = "minimize")]
+struct List<'a> {
+    view: &'a QueueView,
+}
+
+impl Queue {
+    fn of(view: QueueView) -> Result<Self, askama::Error> {
+        let list = Printed(List { view: &view }.render()?);
+        Ok(Self { view, list })
+    }
 }
 
 /// Shows the queue. Script asks for the same page again and takes the list out of it.
@@ -29,12 +66,22 @@ pub async fn show(
     Query(filter): Query<Filter>,
     shell: Shell,
 ) -> Result<QueuePage, Failure> {
-    let mut conn = app.database.pages.acquire().await?;
-    let waiting = list_waiting(&mut conn).await?;
+    let queue = if filter.is_first_page() {
+        app.queue.read(read(&app, filter)).await?
+    } else {
+        Arc::new(read(&app, filter).await?)
+    };
+    Ok(QueuePage { shell, queue })
+}
+
+async fn read(app: &AppState, filter: Filter) -> Result<Queue, Failure> {
+    let (skipping, at_most) = filter.part();
+    let mut conn = app.database.reads.acquire().await?;
+    let listed = list_waiting(&mut conn, skipping, at_most).await?;
     let sight = list_sight(&mut conn).await?;
     drop(conn);
-    let view = QueueView::of(&waiting, &sight, filter, (app.clock.now(), late(&app.config)));
-    Ok(QueuePage { shell, view })
+    let view = QueueView::of(&listed, &sight, filter, (app.clock.now(), late(&app.config)));
+    Ok(Queue::of(view)?)
 }
 
 /// How long after a complete read a source counts as not being read: several missed rounds, and never under two minutes,
@@ -50,10 +97,15 @@ mod tests {
     use super::*;
     use crate::web::approver::queue_view::samples;
 
+    fn page(view: QueueView) -> String {
+        let queue = Arc::new(Queue::of(view).unwrap());
+        QueuePage { shell: Shell::bare("/"), queue }.render().unwrap()
+    }
+
     #[test]
     fn no_sample_of_the_queue_lets_text_from_outside_become_markup() {
         for (name, view) in samples::all() {
-            let html = QueuePage { shell: Shell::bare("/"), view }.render().unwrap();
+            let html = page(view);
             crate::web::display::assert_inert(name, &html);
         }
     }
@@ -63,7 +115,7 @@ mod tests {
         let size = |wanted: &str| {
             let (_, view) = samples::all().into_iter().find(|(name, _)| *name == wanted).unwrap();
             assert_eq!(view.cards.len(), crate::web::approver::queue_view::CARDS);
-            QueuePage { shell: Shell::bare("/"), view }.render().unwrap().len()
+            page(view).len()
         };
         assert!(size("full") < 200_000, "{}", size("full"));
         // Every character of these is escaped; compression takes most of it back.

@@ -8,12 +8,12 @@ use crate::domain::decision::Verdict;
 use crate::domain::details::SourceSeen;
 use crate::domain::shown::ShownRevision;
 use crate::domain::text::visible;
-use crate::store::queue::{MOST, SourceSight, Waiting};
+use crate::store::queue::{Listed, MOST, SourceSight, Waiting};
 use crate::web::display::{Address, Caller, Said, Started, TimeLeft, TriggerRead, count, first_line, short_id};
 use crate::web::parts::{Chip, Moment};
 
-/// So many cards at most, to keep a page under 200 KB (U-03).
-pub const CARDS: usize = 100;
+/// So many cards at most: what a phone loads at once (U-03) and a small portal makes quickly for everybody (P-06).
+pub const CARDS: usize = 50;
 
 /// What a person asked the queue for. Empty text matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
@@ -26,7 +26,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn is_set(&self) -> bool {
+    /// Whether it leaves anything out.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
         !self.q.trim().is_empty() || !self.source.is_empty()
     }
 
@@ -36,6 +38,19 @@ impl Filter {
         }
         let text = searched(waiting).to_lowercase();
         self.q.to_lowercase().split_whitespace().all(|word| text.contains(word))
+    }
+
+    /// Whether it is what everybody sees first.
+    #[must_use]
+    pub fn is_first_page(&self) -> bool {
+        !self.is_set() && self.page <= 1 && self.q.is_empty()
+    }
+
+    /// How many to skip and how many to read: with words to look for everything, else a page.
+    #[must_use]
+    pub fn part(&self) -> (i64, i64) {
+        let cards = i64::try_from(CARDS).expect("a page is small");
+        if self.is_set() { (0, MOST) } else { (i64::from(self.page.max(1) - 1) * cards, cards) }
     }
 
     /// The address of another page of the same list.
@@ -137,23 +152,27 @@ impl QueueView {
     /// What the page shows at `now`. `late` is how long after a complete read a source counts as not being read.
     #[must_use]
     pub fn of(
-        waiting: &[Waiting],
+        listed: &Listed,
         sight: &[SourceSight],
         filter: Filter,
         (now, late): (Timestamp, SignedDuration),
     ) -> Self {
-        let matching: Vec<&Waiting> = waiting.iter().filter(|waiting| filter.takes(waiting)).collect();
-        let last_page = matching.len().div_ceil(CARDS).max(1);
-        let page = (filter.page.max(1) as usize).min(last_page);
-        let cards = matching.iter().skip((page - 1) * CARDS).take(CARDS).map(|waiting| Card::of(waiting, now));
+        let matching: Vec<&Waiting> = listed.waiting.iter().filter(|waiting| filter.takes(waiting)).collect();
+        // Without a filter this is one page; with one, everything that was looked through.
+        let (before, among) = if filter.is_set() { (0, matching.len() as u64) } else { (listed.skipped, listed.all) };
+        let last_page = usize::try_from(among).unwrap_or(usize::MAX).div_ceil(CARDS).max(1);
+        let page = if filter.is_set() { filter.page.max(1) as usize } else { before as usize / CARDS + 1 };
+        let page = page.min(last_page);
+        let skip = if filter.is_set() { (page - 1) * CARDS } else { 0 };
+        let cards = matching.iter().skip(skip).take(CARDS).map(|waiting| Card::of(waiting, now));
         let troubles = trouble::list(sight, now, late);
         let swept = sight.iter().filter(|source| source.configured).map(|source| source.swept_at);
         let read_at = swept.min().flatten().map(|at| Moment::new(at, now));
         Self {
-            tally: tally(matching.len(), waiting.len(), &filter),
+            tally: tally(among, listed.all, &filter),
             cards: cards.collect(),
             sources: choices(sight, &filter),
-            empty: matching.is_empty().then(|| Empty::of(waiting.len(), sight, !troubles.is_empty())),
+            empty: (among == 0).then(|| Empty::of(listed.all, sight, !troubles.is_empty())),
             troubles,
             read_at,
             previous: (page > 1).then(|| filter.address(page - 1)),
@@ -163,16 +182,19 @@ impl QueueView {
     }
 }
 
-fn tally(matching: usize, all: usize, filter: &Filter) -> String {
+fn tally(matching: u64, all: u64, filter: &Filter) -> String {
     let wait = if matching == 1 { "waits" } else { "wait" };
-    let total = count(all as u64, "approval", "approvals");
-    if filter.is_set() {
-        return format!("{matching} of {total} match the filter.");
+    let total = count(all, "approval", "approvals");
+    let looked_through = MOST.unsigned_abs();
+    match filter.is_set() {
+        true if all > looked_through => {
+            format!(
+                "{matching} of the first {looked_through} of {total} match the filter; the others were not looked at."
+            )
+        }
+        true => format!("{matching} of {total} match the filter."),
+        false => format!("{total} {wait} for a decision."),
     }
-    if i64::try_from(all).is_ok_and(|all| all >= MOST) {
-        return format!("More than {total} {wait} for a decision; only these are listed. Use the filter.");
-    }
-    format!("{total} {wait} for a decision.")
 }
 
 fn choices(sight: &[SourceSight], filter: &Filter) -> Vec<SourceChoice> {
@@ -185,7 +207,7 @@ fn choices(sight: &[SourceSight], filter: &Filter) -> Vec<SourceChoice> {
 }
 
 impl Empty {
-    fn of(all: usize, sight: &[SourceSight], in_trouble: bool) -> Self {
+    fn of(all: u64, sight: &[SourceSight], in_trouble: bool) -> Self {
         let (headline, explanation, offer_all) = if all > 0 {
             ("Nothing matches the filter", "Other approvals wait for a decision.", true)
         } else if sight.is_empty() {
@@ -281,8 +303,20 @@ pub mod samples {
     use crate::web::approver::samples::{HOSTILE, blind, degraded, hostile_shown, live, now, shown, sight, waiting};
 
     pub fn view(waiting: &[Waiting], sight: &[SourceSight], q: &str) -> QueueView {
-        let filter = Filter { q: q.to_owned(), ..Filter::default() };
-        QueueView::of(waiting, sight, filter, (now(), SignedDuration::from_mins(2)))
+        paged(waiting, sight, Filter { q: q.to_owned(), ..Filter::default() })
+    }
+
+    /// As the store hands out the part that the filter asks for.
+    pub fn paged(waiting: &[Waiting], sight: &[SourceSight], filter: Filter) -> QueueView {
+        let (skipping, at_most) = filter.part();
+        let (skipping, at_most) = (usize::try_from(skipping).unwrap(), usize::try_from(at_most).unwrap());
+        let skipped = skipping.min((waiting.len().max(1) - 1) / at_most * at_most);
+        let listed = Listed {
+            waiting: waiting.iter().skip(skipped).take(at_most).cloned().collect(),
+            skipped: skipped as u64,
+            all: waiting.len() as u64,
+        };
+        QueueView::of(&listed, sight, filter, (now(), SignedDuration::from_mins(2)))
     }
 
     pub fn all() -> Vec<(&'static str, QueueView)> {
@@ -311,7 +345,7 @@ pub mod samples {
 mod tests {
     use super::*;
     use crate::web::approver::samples::{blind, degraded, now, shown, sight, waiting};
-    use samples::view;
+    use samples::{paged, view};
 
     #[test]
     fn the_filter_looks_through_pipeline_comment_commit_and_person_word_by_word() {
@@ -345,17 +379,24 @@ mod tests {
     #[test]
     fn more_than_a_page_of_approvals_is_paged_and_the_filter_kept() {
         let many: Vec<_> = (0..230).map(|n| waiting(n, shown("shop"))).collect();
-        let page = |page| {
-            let filter = Filter { q: "a&b shop".into(), page, ..Filter::default() };
-            QueueView::of(
-                &many,
-                &[sight()],
-                Filter { q: "shop".into(), ..filter },
-                (now(), SignedDuration::from_mins(2)),
-            )
-        };
-        assert_eq!((page(0).cards.len(), page(3).cards.len(), page(99).cards.len()), (100, 30, 30));
-        assert_eq!(page(2).next.as_deref(), Some("/?q=shop&source=&page=3"));
-        assert_eq!(page(1).previous, None);
+        let page = |page| paged(&many, &[sight()], Filter { page, ..Filter::default() });
+        assert_eq!((page(0).cards.len(), page(5).cards.len(), page(99).cards.len()), (50, 30, 30));
+        assert_eq!(page(99).previous, page(5).previous);
+        assert_eq!((page(1).previous, page(5).next), (None, None));
+        let found = |page| paged(&many, &[sight()], Filter { q: "shop".into(), page, ..Filter::default() });
+        assert_eq!((found(0).cards.len(), found(5).cards.len(), found(99).cards.len()), (50, 30, 30));
+        assert_eq!(found(2).next.as_deref(), Some("/?q=shop&source=&page=3"));
+        assert_eq!(found(1).previous, None);
+    }
+
+    #[test]
+    fn a_filter_says_so_when_it_did_not_look_through_everything() {
+        let listed = Listed { waiting: vec![waiting(1, shown("shop"))], skipped: 0, all: 2_345 };
+        let filter = Filter { q: "shop".into(), ..Filter::default() };
+        let view = QueueView::of(&listed, &[sight()], filter, (now(), SignedDuration::from_mins(2)));
+        assert_eq!(
+            view.tally,
+            "1 of the first 2000 of 2,345 approvals match the filter; the others were not looked at."
+        );
     }
 }

@@ -28,7 +28,7 @@ pub async fn show(
 ) -> Result<ResultPage, Failure> {
     let decision = app.decisions.find(decision).await?.filter(|decision| decision.approval == id);
     let decision = decision.ok_or_else(Failure::not_found)?;
-    let mut conn = app.database.pages.acquire().await?;
+    let mut conn = app.database.reads.acquire().await?;
     let approval = approvals::find(&mut conn, id).await?.ok_or_else(Failure::not_found)?;
     drop(conn);
     Ok(ResultPage { shell, view: ResultView::of(&decision, &approval, app.clock.now()) })

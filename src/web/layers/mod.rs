@@ -25,6 +25,7 @@ pub mod origin;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tokio_util::task::TaskTracker;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 pub use address::{Client, Peer};
@@ -39,7 +40,8 @@ pub fn around(router: Router, app: &AppState, requests: TaskTracker) -> Router {
         .layer(from_fn_with_state(tasks, detach::run))
         .layer(from_fn_with_state(app.clone(), limits::check))
         .layer(from_fn_with_state(app.clone(), dress::finish))
-        .layer(CompressionLayer::new())
+        // The quickest level: the next one takes several times as long and saves a tenth (P-06).
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(from_fn_with_state(app.clone(), headers::add))
         .layer(from_fn_with_state(app.clone(), log::line))
         .layer(from_fn(address::never_missing))
