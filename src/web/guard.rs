@@ -72,7 +72,7 @@ async fn admit(app: &AppState, gate: Gate, request: &mut Parts) -> Result<Option
         app.accounts.count_foreign_request();
         return Err(answer(foreign));
     }
-    let mut visitor = recognise(app, request).await.map_err(answer)?;
+    let mut visitor = recognise(app, gate, request).await.map_err(answer)?;
     let mut fresh = None;
     if visitor.person.is_none() {
         (visitor.binding, fresh) = bind_browser(app, request);
@@ -86,10 +86,13 @@ fn answer(failure: Failure) -> Box<Response> {
     Box::new(failure.into_response())
 }
 
-async fn recognise(app: &AppState, request: &Parts) -> Result<Visitor, Failure> {
+async fn recognise(app: &AppState, gate: Gate, request: &Parts) -> Result<Visitor, Failure> {
     let Some(secret) = app.cookies().find(&request.headers, Cookie::Session) else { return Ok(Visitor::default()) };
     let client = Client::of(&request.extensions);
-    let found = app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await;
+    let found = match gate.kind {
+        Kind::Decision => app.accounts.person_deciding(secret, client).await,
+        _ => app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await,
+    };
     let found = found.map_err(|error| Failure::from(error).before_anything())?;
     Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
         person: Some(person),

@@ -14,4 +14,5 @@ mod kills;
 mod postgres_away;
 mod postgres_clock;
 mod postgres_commit;
+mod postgres_full;
 mod postgres_late;

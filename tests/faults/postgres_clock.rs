@@ -18,7 +18,8 @@ fn faketime() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_ten_minutes_off_serves_people_by_the_databases_clock_and_says_that_its_own_is_wrong() {
     for off in ["-600", "+600"] {
-        let stage = Stage::start().await;
+        let world = format!("check_time = true\n{}", include_str!("harness/gates.toml"));
+        let stage = Stage::start_with(&world, None).await;
         let mut wrong = stage.replica("wrong");
         wrong.set("LD_PRELOAD", &faketime());
         wrong.set("FAKETIME", off);

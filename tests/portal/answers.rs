@@ -89,7 +89,9 @@ async fn without_its_database_the_portal_says_503_and_lives() {
 async fn when_every_connection_is_taken_people_are_told_to_come_back_and_probers_that_we_live() {
     // P-05
     let portal = Portal::start().await;
+    portal.waiting("shop").await;
     let ana = portal.as_approver("ana").await;
+    let form = ana.approval(&portal, "shop").await;
     let pool = &portal.state.database.pages;
     let mut taken = Vec::new();
     for _ in 0..pool.options().get_max_connections() {
@@ -99,6 +101,10 @@ async fn when_every_connection_is_taken_people_are_told_to_come_back_and_probers
     assert_eq!((page.status, page.header("retry-after")), (503, Some("2")));
     page.says("The portal cannot answer just now");
     assert_eq!(ana.open("/healthz").await.status, 200);
+    // Decisions have connections of their own, from the door on.
+    let sent = ana.press(&form, "approved", "Go").await;
+    assert_eq!(sent.status, 303, "{}", sent.text());
+    assert_eq!(portal.simulator.effects().len(), 1);
     drop(taken);
     assert_eq!(ana.open("/").await.status, 200);
     portal.finish().await;
