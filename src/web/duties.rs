@@ -27,6 +27,9 @@ const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
 const TIDYING: Duration = Duration::from_secs(600);
 
+/// From this difference on the operator is told: AWS takes no signature that is five minutes off.
+const CLOCK_WRONG: SignedDuration = SignedDuration::from_secs(60);
+
 /// How long a form's one-use key is remembered (D-03).
 const KEYS_LIVE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How many addresses without an account are remembered as having been tried.
@@ -186,6 +189,13 @@ pub async fn follow_database_clock(database: &Database, clock: &Clock) -> Result
     // The answer was made somewhere between the two looks at our own clock.
     let half = SignedDuration::from_micros(i64::try_from(after.duration_since(before).as_micros() / 2).unwrap_or(0));
     let here = before.checked_add(half).unwrap_or(after);
-    clock.set_offset(there.duration_since(here));
+    let offset = there.duration_since(here);
+    if offset.abs() >= CLOCK_WRONG {
+        tracing::warn!(
+            seconds = offset.as_secs(),
+            "This machine's clock is not the database's. What replicas share goes by the database's; set this one (NTP)"
+        );
+    }
+    clock.set_offset(offset);
     Ok(())
 }

@@ -89,8 +89,11 @@ fn answer(failure: Failure) -> Box<Response> {
 async fn recognise(app: &AppState, gate: Gate, request: &Parts) -> Result<Visitor, Failure> {
     let Some(secret) = app.cookies().find(&request.headers, Cookie::Session) else { return Ok(Visitor::default()) };
     let client = Client::of(&request.extensions);
-    let is_activity = gate.kind != Kind::Stream && is_activity(&request.method, &request.headers);
-    let found = app.accounts.person(secret, client, is_activity).await;
+    let found = match gate.kind {
+        Kind::Decision => app.accounts.person_deciding(secret, client).await,
+        Kind::Stream => app.accounts.person(secret, client, false).await,
+        _ => app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await,
+    };
     let found = found.map_err(|error| Failure::from(error).before_anything())?;
     Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
         person: Some(person),

@@ -15,6 +15,7 @@ mod leaving;
 mod postgres_away;
 mod postgres_clock;
 mod postgres_commit;
+mod postgres_full;
 mod postgres_late;
 mod random;
 mod stale;

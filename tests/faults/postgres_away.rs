@@ -245,7 +245,7 @@ async fn a_read_only_server_is_not_served_from_and_is_left_as_soon_as_it_takes_w
     dba.execute(AssertSqlSafe(read_only)).await.unwrap();
     scene.proxy().cut().await;
     scene.page_refused().await;
-    assert!(!scene.replica.is_ready().await);
+    until("probers are told", RECOVERED, async || (!scene.replica.is_ready().await).then_some(())).await;
     dba.execute(AssertSqlSafe(format!(
         "set default_transaction_read_only = off; alter database {name} reset default_transaction_read_only"
     )))

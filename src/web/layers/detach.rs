@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -21,6 +21,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the panics of handlers are counted as.
 pub const REQUEST: &str = "answering a request";
+
+/// How long a request is heard while the database is silent.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// Where the handlers' tasks are kept track of, and how long they are waited for.
 #[derive(Debug, Clone)]
@@ -35,16 +38,22 @@ pub struct Tasks {
 /// The layer.
 pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
     let mut task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
+    let answer = |done: Result<Response, JoinError>| {
+        done.unwrap_or_else(|_| {
+            // The panic itself was logged by the panic hook, once, with this request's number.
+            tasks.supervisor.count_panic(REQUEST);
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        })
+    };
     tokio::select! {
         biased;
-        done = &mut task => {
-            return done.unwrap_or_else(|_| {
-                // The panic itself was logged by the panic hook, once, with this request's number.
-                tasks.supervisor.count_panic(REQUEST);
-                Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
-            });
+        done = &mut task => return answer(done),
+        () = tasks.pulse.silent() => {
+            // What needs no database is answered all the same.
+            if let Ok(done) = tokio::time::timeout(GRACE, &mut task).await {
+                return answer(done);
+            }
         }
-        () = tasks.pulse.silent() => {}
         () = tokio::time::sleep(tasks.patience) => {}
     }
     abandon(&tasks, task);
