@@ -72,7 +72,7 @@ impl Crew {
             }
             Spoil::Lose(commit) => {
                 self.tally.count(match commit {
-                    Commit::AnswerLost => "cuts after a COMMIT",
+                    Commit::AnswerLost | Commit::ServerLost => "cuts after a COMMIT",
                     Commit::RequestLost => "cuts before a COMMIT",
                 });
                 proxy.lose_commits(commit, "portal.decision", 1);
