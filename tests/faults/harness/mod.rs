@@ -4,6 +4,7 @@
 
 pub mod deeds;
 pub mod history;
+pub mod index;
 pub mod judge;
 #[path = "../../portal/harness/page.rs"]
 pub mod page;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use countersign::simulator::{Act, Fault, Moment, SimulatorHandle, Verdict, Which};
-use sqlx::PgConnection;
 use tokio_util::task::TaskTracker;
 
 use super::Gate;
@@ -23,8 +22,8 @@ pub struct Crowd {
     stage: Arc<Stage>,
     crew: Arc<Crew>,
     people: RwLock<Vec<Arc<Person>>>,
-    /// For looking at what waits, as the queue would show it.
-    eyes: tokio::sync::Mutex<PgConnection>,
+    /// What waits, as last seen: approval and pipeline.
+    waiting: Mutex<Vec<(String, String)>>,
     /// Approvals somebody has before them.
     taken: Mutex<HashSet<String>>,
     armed: Mutex<Vec<Moment>>,
@@ -41,7 +40,7 @@ impl Crowd {
             stage: Arc::clone(stage),
             crew: Arc::clone(crew),
             people: RwLock::new(people),
-            eyes: tokio::sync::Mutex::new(stage.database.connect_superuser().await),
+            waiting: Mutex::default(),
             taken: Mutex::default(),
             armed: Mutex::default(),
             work: TaskTracker::new(),
@@ -59,18 +58,24 @@ impl Crowd {
         let Some((approval, pipeline)) = self.find_waiting().await else {
             return tally.count("decisions for which nothing waited");
         };
+        self.decide_one((&approval, &pipeline), how).await;
+        self.taken.lock().unwrap().remove(&approval);
+    }
+
+    async fn decide_one(&self, (approval, pipeline): (&str, &str), how: Decide) {
+        let tally = &self.crew.tally;
         let person = self.person(how.person);
-        let Some(form) = self.read(&person, how.reads_at, &approval, how.verdict).await else {
+        let Some(form) = self.read(&person, how.reads_at, approval, how.verdict).await else {
             return tally.count("decisions for which no page was shown");
         };
         let moment = self.armed.lock().unwrap().pop();
         if let Some(moment) = moment {
-            self.crew.arm(&self.stage, (&pipeline, how.sends_to), moment);
+            self.crew.arm(&self.stage, (pipeline, how.sends_to), moment);
         }
         let opposite = if how.verdict == "approved" { "rejected" } else { "approved" };
         let rival = async {
             let Some(rival) = how.rival.map(|number| self.person(number)) else { return };
-            if let Some(form) = self.read(&rival, how.again_at, &approval, opposite).await {
+            if let Some(form) = self.read(&rival, how.again_at, approval, opposite).await {
                 rival.send(self.replica(how.again_at), &form).await;
             }
         };
@@ -104,22 +109,29 @@ impl Crowd {
     /// An approval that waits, that nobody has before them.
     async fn find_waiting(&self) -> Option<(String, String)> {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
-        for _ in 0..PATIENCE.as_millis() / LOOK_EVERY.as_millis() {
-            ticks.tick().await;
-            let waiting = self.list_waiting().await;
+        let gives_up = tokio::time::Instant::now() + PATIENCE;
+        while ticks.tick().await < gives_up {
+            let waiting = self.waiting.lock().unwrap();
             let mut taken = self.taken.lock().unwrap();
-            if let Some(found) = waiting.into_iter().find(|(id, _)| taken.insert(id.clone())) {
-                return Some(found);
+            if let Some(found) = waiting.iter().find(|(id, _)| taken.insert(id.clone())) {
+                return Some(found.clone());
             }
         }
         None
     }
 
-    async fn list_waiting(&self) -> Vec<(String, String)> {
-        let sql = "select a.id::text, a.pipeline from portal.approval a where a.at_aws = 'open' and not exists
-            (select from portal.decision d where d.approval_id = a.id
-                and d.state in ('intent', 'submitting', 'unsure', 'accepted')) order by md5(a.id::text)";
-        sqlx::query_as(sql).fetch_all(&mut *self.eyes.lock().await).await.unwrap()
+    /// Keeps looking at what waits, as everybody's queue shows it, until aborted.
+    pub async fn keep_looking(self: Arc<Self>) {
+        let mut eyes = self.stage.database.connect_superuser().await;
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            let sql = "select a.id::text, a.pipeline from portal.approval a where a.at_aws = 'open' and not exists
+                (select from portal.decision d where d.approval_id = a.id
+                    and d.state in ('intent', 'submitting', 'unsure', 'accepted')) order by md5(a.id::text)";
+            let waiting = sqlx::query_as(sql).fetch_all(&mut eyes).await.unwrap();
+            *self.waiting.lock().unwrap() = waiting;
+        }
     }
 
     /// Somebody answers in the console; perhaps the very approval that somebody has just decided here.

@@ -74,6 +74,7 @@ async fn run(size: Size) {
     let crowd = Arc::new(Crowd::gather(&stage, &crew, size.people).await);
     let began = Instant::now();
     let opening = tokio::spawn(crowd::keep_opening(stage.simulator.clone(), gates));
+    let looking = tokio::spawn(Arc::clone(&crowd).keep_looking());
     let plan = size.plan();
     let events = plan.len();
     for (number, (at, event)) in plan.into_iter().enumerate() {
@@ -83,9 +84,10 @@ async fn run(size: Size) {
         }
         happen(&stage, &crew, &crowd, event);
     }
-    opening.abort();
     crowd.work.close();
     crowd.work.wait().await;
+    opening.abort();
+    looking.abort();
     crew.heal().await;
     stage.simulator.clear_faults();
     let healed = began.elapsed();
