@@ -20,6 +20,9 @@ use crate::store;
 use crate::watcher::Watcher;
 
 const SETTLING: Duration = Duration::from_secs(1);
+/// How many settle beside each other: while one waits for a source that hangs, the others go on with the rest (D-12). They
+/// keep out of each other's way as replicas do.
+const SETTLERS: usize = 3;
 const STRANGERS: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
@@ -44,7 +47,9 @@ impl Duties {
         let duties = Self { state: state.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
-        duties.every(SETTLING, "settling decisions", settle);
+        for _ in 0..SETTLERS {
+            duties.every(SETTLING, "settling decisions", settle);
+        }
         duties.every(
             STRANGERS,
             "counting strangers",
@@ -144,4 +149,39 @@ pub async fn follow_database_clock(database: &Database, clock: &Clock) -> Result
     let here = before.checked_add(half).unwrap_or(after);
     clock.set_offset(there.duration_since(here));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::Supervisor;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test]
+    async fn a_duty_goes_on_after_a_step_that_failed_and_after_one_that_panicked() {
+        // P-21
+        let (supervisor, stop, steps) = (Supervisor::default(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
+        let begin = || {
+            let (stop, steps) = (stop.clone(), steps.clone());
+            async move {
+                let step = || async {
+                    match steps.fetch_add(1, Ordering::SeqCst) {
+                        0 => Err("the database is away"),
+                        1 => panic!("a fault of the program"),
+                        2 => Ok(()),
+                        _ => {
+                            stop.cancel();
+                            Ok(())
+                        }
+                    }
+                };
+                again_and_again(Duration::from_millis(1), "counting", &stop, step).await;
+                Ok::<(), Infallible>(())
+            }
+        };
+        supervisor.keep("counting", &stop, begin).await;
+        assert_eq!(steps.load(Ordering::SeqCst), 4);
+        assert_eq!(supervisor.panics(), [("counting", 1)]);
+    }
 }
