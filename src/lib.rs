@@ -11,6 +11,7 @@
 //! decisions  the only writer of decisions, the only caller of PutApprovalResult
 //! accounts   people, passwords, sessions, sign-in limits
 //! audit      the only writer of records; verify
+//! hints      that something on a page has changed, here or on another replica
 //! store      SQL; functions over a connection, never a transaction of their own
 //! codepipeline  the gateway: the only user of the AWS SDK
 //! domain     words and rules; no IO
@@ -31,6 +32,7 @@ pub mod database;
 pub mod decisions;
 pub mod demo;
 pub mod domain;
+pub mod hints;
 pub mod random;
 pub mod shutdown;
 pub mod simulator;

@@ -53,13 +53,19 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("DATABASE_URL", "database.url"),
     ("COUNTERSIGN_DATABASE_OWNER_URL", "database.owner_url"),
     ("COUNTERSIGN_DATABASE_READER_URL", "database.reader_url"),
+    ("COUNTERSIGN_DATABASE_LISTEN_URL", "database.listen_url"),
     ("COUNTERSIGN_DATABASE_MIGRATE", "database.migrate"),
     ("COUNTERSIGN_DATABASE_POSTGRES_BIN", "database.postgres_bin"),
     ("COUNTERSIGN_SESSION_IDLE", "session.idle"),
     ("COUNTERSIGN_SESSION_ABSOLUTE", "session.absolute"),
 ];
 /// Those of them that are secrets and may also be given as `<NAME>_FILE`.
-const SECRETS: &[&str] = &["DATABASE_URL", "COUNTERSIGN_DATABASE_OWNER_URL", "COUNTERSIGN_DATABASE_READER_URL"];
+const SECRETS: &[&str] = &[
+    "DATABASE_URL",
+    "COUNTERSIGN_DATABASE_OWNER_URL",
+    "COUNTERSIGN_DATABASE_READER_URL",
+    "COUNTERSIGN_DATABASE_LISTEN_URL",
+];
 /// Variables of ours that are not keys of the file.
 const OTHERS: &[&str] = &["COUNTERSIGN_CONFIG", "COUNTERSIGN_METRICS_LISTEN"];
 

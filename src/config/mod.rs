@@ -79,6 +79,10 @@ pub struct DatabaseConfig {
     /// The login that verifies and exports. Absent: the serving login. `COUNTERSIGN_DATABASE_READER_URL`.
     #[serde(default)]
     pub reader_url: Option<SecretString>,
+    /// Where changes are heard of, when `url` leads to a pooler that passes no notifications on. Absent: `url`.
+    /// `COUNTERSIGN_DATABASE_LISTEN_URL`.
+    #[serde(default)]
+    pub listen_url: Option<SecretString>,
     /// Whether `serve` runs pending migrations. Default true.
     #[serde(default)]
     pub migrate: Option<bool>,

@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Executor, PgPool};
 use url::Url;
 
-/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05).
+/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05). One more listens.
 const PAGES: u32 = 14;
 const DECISIONS: u32 = 2;
 
@@ -101,13 +101,32 @@ pub struct Database {
     pub pages: PgPool,
     /// For deciding and settling alone, so that a flood of page views cannot hold a decision up.
     pub decisions: PgPool,
+    listening: PgConnectOptions,
 }
 
 impl Database {
     /// Makes both pools without connecting yet: a server that is away makes the first request fail, not this call.
     #[must_use]
     pub fn open(options: &PgConnectOptions) -> Self {
-        Self { pages: pool(PAGES, options), decisions: pool(DECISIONS, options) }
+        Self { pages: pool(PAGES, options), decisions: pool(DECISIONS, options), listening: options.clone() }
+    }
+
+    /// As [`Database::open`], with another way to the same database for hearing of changes: a pooler in transaction mode
+    /// passes no notifications on (H-03).
+    #[must_use]
+    pub fn listening_by(self, options: PgConnectOptions) -> Self {
+        Self { listening: options, ..self }
+    }
+
+    /// A pool of one connection that stays: for listening, beside the other pools.
+    #[must_use]
+    pub fn listening(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(5))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(serving(self.listening.clone()))
     }
 
     /// Closes every connection, after those in use came back.

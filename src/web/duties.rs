@@ -23,6 +23,8 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// How many settle beside each other: while one waits for a source that hangs, the others go on with the rest (D-12). They
 /// keep out of each other's way as replicas do.
 const SETTLERS: usize = 3;
+/// A stream whose session has ended is open for no longer than this and the time of a query (S-27: 5 s).
+const STREAMS: Duration = Duration::from_secs(3);
 const STRANGERS: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
@@ -47,6 +49,10 @@ impl Duties {
         let duties = Self { state: state.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
+        duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
+        duties.every(STREAMS, "checking who still listens", |state| async move {
+            state.streams.end_over(&state.accounts).await.map(drop)
+        });
         for _ in 0..SETTLERS {
             duties.every(SETTLING, "settling decisions", settle);
         }
@@ -114,6 +120,11 @@ where
             tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
         }
     }
+}
+
+async fn hear(state: AppState, stop: CancellationToken) {
+    let begin = || state.hearing.clone().run(stop.clone());
+    state.supervisor.keep("hearing of changes", &stop, begin).await;
 }
 
 /// Takes steps for as long as there are any.

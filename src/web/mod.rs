@@ -13,6 +13,7 @@ pub mod csrf;
 pub mod display;
 pub mod duties;
 pub mod error;
+pub mod events;
 pub mod extract;
 mod flow;
 pub mod guard;
@@ -26,6 +27,7 @@ pub mod routes;
 pub mod session;
 pub mod shell;
 pub mod state;
+pub mod streams;
 
 pub use app::{App, Running};
 pub use csrf::CsrfForm;

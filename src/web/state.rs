@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::cookie::Cookies;
 use super::health::Readiness;
+use super::streams::Streams;
 use crate::accounts::Accounts;
 use crate::approvals::Reader;
 use crate::clock::Clock;
@@ -12,6 +13,7 @@ use crate::codepipeline::{ConnectError, Gateway, Settings};
 use crate::config::Config;
 use crate::database::Database;
 use crate::decisions::Decisions;
+use crate::hints::Hearing;
 use crate::random::Random;
 use crate::supervise::Supervisor;
 use crate::watcher::{Watcher, WatcherHandle};
@@ -27,6 +29,8 @@ pub struct AppState {
     pub reader: Reader,
     pub decisions: Decisions,
     pub watcher: WatcherHandle,
+    pub hearing: Hearing,
+    pub streams: Streams,
     pub readiness: Readiness,
     pub supervisor: Supervisor,
 }
@@ -66,7 +70,9 @@ impl AppState {
         let supervisor = Supervisor::default();
         let watcher = Watcher::new(&reader, &clock, &random, config.poll_interval).map_err(AssembleError::Pattern)?;
         let watcher = watcher.supervised_by(&supervisor);
-        let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone());
+        let hearing = Hearing::new(database.clone(), random.clone());
+        let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone())
+            .hearing(hearing.hints());
         let state = Self {
             clock,
             random,
@@ -76,6 +82,8 @@ impl AppState {
             reader,
             decisions,
             watcher: watcher.handle(),
+            hearing,
+            streams: Streams::default(),
             readiness: Readiness::default(),
             supervisor,
         };

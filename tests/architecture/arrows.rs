@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["watcher"],
     &["decisions"],
     &["approvals", "accounts"],
-    &["audit"],
+    &["audit", "hints"],
     &["store"],
     &["codepipeline", "database"],
     &["telemetry", "shutdown"],
