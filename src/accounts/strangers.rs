@@ -149,6 +149,34 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// Tells of a try that was not heard because too many came before it, as [`Accounts::tell_failure`] does and out of the
+    /// same places (S-16).
+    pub(super) async fn tell_throttled(
+        &self,
+        account: Option<AccountId>,
+        origin: &Origin,
+        until: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let Some(account) = account else {
+            self.0.strangers.count(Deed::AccountThrottled);
+            return Ok(());
+        };
+        let mut conn = self.0.database.pages.acquire().await?;
+        let mut tx = conn.begin().await?;
+        if throttle::take_place(&mut tx, start_of_minute(self.0.clock.now()), PLACES, SINGLE).await? {
+            let fields = json!({
+                "person": account, "until": until, "address": origin.address, "user_agent": origin.agent(),
+            });
+            self.record(&mut tx, Kind::SignInThrottled, &By::Stranger, fields).await?;
+        } else {
+            self.0.strangers.count(Deed::AccountThrottled);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
 fn start_of_minute(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second().div_euclid(60) * 60).unwrap_or(at)
 }

@@ -13,9 +13,9 @@ use crate::domain::decision::State;
 use crate::domain::ids::DecisionId;
 use crate::store::decisions::{self as table, Decision, ReadBack};
 
-/// How many decisions one pass takes, and how many of them at a time.
+/// How many decisions one pass takes. All at a time: each step may wait for AWS for as long as its lease lasts, and a source
+/// that hangs must not hold up the others (D-12). Steps hold no connection to the database while they wait.
 const PER_PASS: i64 = 64;
-const AT_A_TIME: usize = 8;
 
 impl Decisions {
     /// Takes every step that is due and nobody else is taking: sends intents, gives up on senders that never came back,
@@ -26,7 +26,7 @@ impl Decisions {
     pub async fn step(&self) -> sqlx::Result<usize> {
         let due = self.0.reader.database().pulse.or_dead(self.take_due()).await??;
         let count = due.len();
-        futures::stream::iter(due).for_each_concurrent(AT_A_TIME, |id| self.take_step(id)).await;
+        futures::stream::iter(due).for_each_concurrent(None, |id| self.take_step(id)).await;
         Ok(count)
     }
 

@@ -179,7 +179,10 @@ impl Watcher {
     async fn keep_lease(self: Arc<Self>, lease: Arc<Lease>, stop: CancellationToken) {
         let begin = || {
             let keeping = Arc::clone(&lease).keep(stop.clone());
-            async move { Ok::<(), Infallible>(keeping.await) }
+            async move {
+                keeping.await;
+                Ok::<(), Infallible>(())
+            }
         };
         self.supervisor.keep("holding the right to watch", &stop, begin).await;
     }
@@ -187,7 +190,10 @@ impl Watcher {
     async fn keep_sweeping(self: Arc<Self>, source: Arc<Source>, lease: Arc<Lease>, stop: CancellationToken) {
         let begin = || {
             let sweeping = Arc::clone(&self).run_source(Arc::clone(&source), Arc::clone(&lease), stop.clone());
-            async move { Ok::<(), Infallible>(sweeping.await) }
+            async move {
+                sweeping.await;
+                Ok::<(), Infallible>(())
+            }
         };
         self.supervisor.keep("watching", &stop, begin).await;
         lease.sweep_ended();

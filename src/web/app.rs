@@ -49,6 +49,7 @@ impl Running {
     /// Stops: no new connections, and at most `patience` for the requests that run. Their work, which nobody can cancel,
     /// is waited for within the same time.
     pub async fn stop(self, patience: Duration) {
+        self.leave();
         self.state.readiness.stop();
         self.state.streams.leave();
         let deadline = tokio::time::Instant::now() + patience;

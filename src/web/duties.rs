@@ -20,6 +20,9 @@ use crate::store;
 use crate::watcher::Watcher;
 
 const SETTLING: Duration = Duration::from_secs(1);
+/// How many settle beside each other: while one waits for a source that hangs, the others go on with the rest (D-12). They
+/// keep out of each other's way as replicas do.
+const SETTLERS: usize = 3;
 /// A stream whose session has ended is open for no longer than this and the time of a query (S-27: 5 s).
 const STREAMS: Duration = Duration::from_secs(3);
 const STRANGERS: Duration = Duration::from_secs(10);
@@ -61,7 +64,9 @@ impl Duties {
         duties.every(STREAMS, "checking who still listens", |state| async move {
             state.streams.end_over(&state.accounts).await.map(drop)
         });
-        duties.every(SETTLING, "settling decisions", settle);
+        for _ in 0..SETTLERS {
+            duties.every(SETTLING, "settling decisions", settle);
+        }
         duties.every(
             STRANGERS,
             "counting strangers",
@@ -198,4 +203,39 @@ pub async fn follow_database_clock(database: &Database, clock: &Clock) -> Result
     }
     clock.set_offset(offset);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::Supervisor;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test]
+    async fn a_duty_goes_on_after_a_step_that_failed_and_after_one_that_panicked() {
+        // P-21
+        let (supervisor, stop, steps) = (Supervisor::default(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
+        let begin = || {
+            let (stop, steps) = (stop.clone(), steps.clone());
+            async move {
+                let step = || async {
+                    match steps.fetch_add(1, Ordering::SeqCst) {
+                        0 => Err("the database is away"),
+                        1 => panic!("a fault of the program"),
+                        2 => Ok(()),
+                        _ => {
+                            stop.cancel();
+                            Ok(())
+                        }
+                    }
+                };
+                again_and_again(Duration::from_millis(1), "counting", &stop, step).await;
+                Ok::<(), Infallible>(())
+            }
+        };
+        supervisor.keep("counting", &stop, begin).await;
+        assert_eq!(steps.load(Ordering::SeqCst), 4);
+        assert_eq!(supervisor.panics(), [("counting", 1)]);
+    }
 }

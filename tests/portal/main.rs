@@ -16,6 +16,8 @@ mod hanging_up;
 mod harness;
 mod history;
 mod markup;
+mod panics;
 mod process;
 mod queue;
 mod requests;
+mod storm;

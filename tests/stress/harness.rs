@@ -209,7 +209,8 @@ pub fn open_many() {
 
 /// Says a figure. Figures are read by people: machines are too different, and too busy, to fail a test over one.
 pub fn print(line: &str) {
-    writeln!(std::io::stderr(), "    {line}").unwrap();
+    let mut terminal = std::io::stderr().lock();
+    writeln!(terminal, "    {line}").unwrap();
 }
 
 /// Median, 99th percentile and longest.

@@ -87,9 +87,12 @@ mod tests {
     use tower::ServiceExt as _;
 
     fn around(router: Router, patience: Duration) -> (Router, TaskTracker) {
+        counted(router, patience, Supervisor::default())
+    }
+
+    fn counted(router: Router, patience: Duration, supervisor: Supervisor) -> (Router, TaskTracker) {
         let requests = TaskTracker::new();
-        let (supervisor, pulse) = (Supervisor::default(), Pulse::default());
-        let tasks = Tasks { requests: requests.clone(), supervisor, patience, pulse };
+        let tasks = Tasks { requests: requests.clone(), supervisor, patience, pulse: Pulse::default() };
         (router.layer(from_fn_with_state(tasks, run)), requests)
     }
 
@@ -98,11 +101,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_answered_with_500_and_nothing_else_ends() {
+    async fn a_panic_is_answered_with_500_and_counted_and_nothing_else_ends() {
+        // P-21
         let panicking = get(async || -> &'static str { panic!("a secret of the inside") });
-        let (router, _) = around(Router::new().route("/", panicking).route("/fine", get(async || "fine")), PATIENCE);
-        let answer = router.clone().oneshot(request()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let (routes, supervisor) = (Router::new().route("/", panicking), Supervisor::default());
+        let (router, _) = counted(routes.route("/fine", get(async || "fine")), PATIENCE, supervisor.clone());
+        for _ in 0..9 {
+            let answer = router.clone().oneshot(request()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        assert_eq!(supervisor.panics(), [(REQUEST, 9)]);
+        assert!(supervisor.troubled().is_empty(), "nobody can make the portal unready by asking");
         let fine = Request::builder().uri("/fine").body(Body::empty()).unwrap();
         assert_eq!(router.oneshot(fine).await.unwrap().status(), StatusCode::OK);
     }
