@@ -60,6 +60,7 @@ async fn an_open_page_hears_when_an_approval_opens_is_decided_and_ends() {
     portal.state.hearing.look().await.unwrap();
     ears.until(&format!("approval {id}")).await;
     portal.world().expire(&blog);
+    portal.advance(SignedDuration::from_secs(30));
     portal.watcher.activate().await;
     portal.state.hearing.look().await.unwrap();
     ears.until(&format!("approval {id}")).await;
