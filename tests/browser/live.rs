@@ -1,5 +1,5 @@
 //! Pages that are open keep themselves true (H-05): two replicas on one database, a person with a page open at one of
-//! them, and something that happens at the other. Nobody clicks, nobody reloads.
+//! them, and something that happens at the other. Nobody clicks, nobody reloads, and no timer runs: pages hear of it.
 
 use countersign::domain::people::Role;
 
@@ -22,6 +22,7 @@ impl Story {
         let hearing = vec![hear(&portal.state), b.hear()];
         portal.create_account("ana", &[Role::Approver]).await;
         let chrome = Chrome::start(DESKTOP).await;
+        chrome.without_timers().await;
         let story = Self { portal, b, hearing, chrome };
         story.chrome.open(&story.at_b("/sign-in")).await;
         story.chrome.fill("Email", &email("ana")).await;

@@ -73,7 +73,6 @@ async fn without_any_notification_changes_are_heard_of_a_few_seconds_later() {
     let b = portal.replica_on(portal.database.open().listening_by(nowhere)).await;
     let hearing = b.hear();
     let mut ears = watching_b(&portal, &b).await;
-    ears.until("refetch").await;
     portal.waiting("shop").await;
     ears.until(&format!("approval {}", portal.approval_id("shop").await)).await;
     assert_eq!(listeners(&portal).await, Vec::<i32>::new());
