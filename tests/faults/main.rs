@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod at_random;
 mod harness;
 mod judging;
 mod kills;
@@ -16,6 +17,5 @@ mod postgres_away;
 mod postgres_clock;
 mod postgres_commit;
 mod postgres_late;
-mod random;
 mod stale;
 mod upgrading;
