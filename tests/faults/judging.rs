@@ -15,7 +15,7 @@ fn at(second: i64) -> Timestamp {
     start + SignedDuration::from_secs(second)
 }
 
-fn record(seq: i64, kind: &str, more: serde_json::Value) -> Record {
+fn record(seq: i64, kind: &str, more: &serde_json::Value) -> Record {
     let mut payload = json!({ "decision": "d1", "approval": "a1", "verdict": "approved", "person": "ana" });
     let members = payload.as_object_mut().unwrap();
     members.extend(more.as_object().unwrap().clone());
@@ -92,9 +92,9 @@ fn sound() -> History {
         effects: vec![effect()],
         receipts: vec![receipt(1)],
         records: vec![
-            record(10, "decision.intended", json!({ "summary": "deed 000001", "fingerprint": "f1" })),
-            record(11, "decision.sent", json!({ "sent_summary": summary(10) })),
-            record(12, "decision.accepted", json!({})),
+            record(10, "decision.intended", &json!({ "summary": "deed 000001", "fingerprint": "f1" })),
+            record(11, "decision.sent", &json!({ "sent_summary": summary(10) })),
+            record(12, "decision.accepted", &json!({})),
         ],
         rows: vec![row],
         approvals: vec![Known {
@@ -141,11 +141,11 @@ fn a_record_without_an_effect_is_found_and_so_is_the_page_that_told_it() {
 #[test]
 fn what_happened_twice_is_found() {
     assert_eq!(found(|it| it.effects.push(effect())), [Wrong::TwoEffects]);
-    let twice = found(|it| it.records.push(record(13, "decision.accepted", json!({}))));
+    let twice = found(|it| it.records.push(record(13, "decision.accepted", &json!({}))));
     assert_eq!(twice, [Wrong::TwoAccepted, Wrong::RowAgainstRecords]);
     let intents = found(|it| {
         let second = json!({ "summary": "deed 000001", "fingerprint": "f1", "decision": "d2" });
-        it.records.push(record(13, "decision.intended", second));
+        it.records.push(record(13, "decision.intended", &second));
     });
     assert_eq!(intents, [Wrong::Intents, Wrong::RowAgainstRecords]);
 }
@@ -179,19 +179,19 @@ fn sends_that_overlap_and_sends_without_a_record_are_found() {
     let unended = found(|it| {
         it.receipts[0].ended_order = None;
         it.receipts.push(receipt(4));
-        it.records.push(record(13, "decision.sent", recorded));
+        it.records.push(record(13, "decision.sent", &recorded));
     });
     assert_eq!(unended, [Wrong::Overlap]);
 }
 
 #[test]
 fn whatever_is_done_for_somebody_who_was_disabled_before_is_found() {
-    let early = |it: &mut History| it.records.insert(1, record(9, "account.disabled", json!({})));
+    let early = |it: &mut History| it.records.insert(1, record(9, "account.disabled", &json!({})));
     assert_eq!(found(early), [Wrong::AfterRevocation]);
-    let between = |it: &mut History| it.records.push(record(13, "account.disabled", json!({})));
+    let between = |it: &mut History| it.records.push(record(13, "account.disabled", &json!({})));
     assert_eq!(found(between), [], "sent before the account was disabled");
     let late = found(|it| {
-        it.records.push(record(13, "account.disabled", json!({})));
+        it.records.push(record(13, "account.disabled", &json!({})));
         it.effects[0].at = at(40);
     });
     assert_eq!(late, [Wrong::AfterRevocation], "nothing may arrive that long after");
@@ -209,7 +209,7 @@ fn rows_that_tell_another_story_than_the_records_are_found() {
     assert_eq!(found(|it| it.rows.clear()), [Wrong::RowAgainstRecords]);
     assert_eq!(found(|it| it.approvals[0].at_aws = "rejected".into()), [Wrong::Approval]);
     assert_eq!(found(|it| it.approvals[0].decided = Some("elsewhere".into())), [Wrong::Approval]);
-    let elsewhere = record(13, "approval.decided_elsewhere", json!({ "decision": "" }));
+    let elsewhere = record(13, "approval.decided_elsewhere", &json!({ "decision": "" }));
     assert_eq!(found(|it| it.records.push(elsewhere)), [Wrong::Approval]);
 }
 

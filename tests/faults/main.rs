@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod at_random;
 mod harness;
 mod judging;
 mod kills;
@@ -17,6 +18,5 @@ mod postgres_clock;
 mod postgres_commit;
 mod postgres_full;
 mod postgres_late;
-mod random;
 mod stale;
 mod upgrading;

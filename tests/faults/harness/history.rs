@@ -57,17 +57,20 @@ pub struct History {
     pub broken: Option<String>,
 }
 
+type RecordRow = (i64, jiff_sqlx::Timestamp, String, Vec<u8>, Vec<u8>);
+type DecisionRow = (String, String, String, String, String, Vec<u8>);
+
 impl History {
     pub async fn read(stage: &Stage) -> Self {
         let mut conn = stage.database.connect_superuser().await;
-        let records: Vec<(i64, jiff_sqlx::Timestamp, String, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+        let records: Vec<RecordRow> = sqlx::query_as(
             "select r.seq, r.at, r.kind, r.hash, p.payload from audit.record r join audit.payload p using (seq)
             order by r.seq",
         )
         .fetch_all(&mut conn)
         .await
         .unwrap();
-        let rows: Vec<(String, String, String, String, String, Vec<u8>)> = sqlx::query_as(
+        let rows: Vec<DecisionRow> = sqlx::query_as(
             "select id::text, state, verdict, account_id::text, approval_id::text, fingerprint from portal.decision",
         )
         .fetch_all(&mut conn)
@@ -93,10 +96,10 @@ impl History {
     }
 }
 
-fn record((seq, at, kind, hash, payload): (i64, jiff_sqlx::Timestamp, String, Vec<u8>, Vec<u8>)) -> Record {
+fn record((seq, at, kind, hash, payload): RecordRow) -> Record {
     Record { seq, at: at.to_jiff(), kind, hash: hex::encode(hash), payload: serde_json::from_slice(&payload).unwrap() }
 }
 
-fn row((id, state, verdict, account, approval, print): (String, String, String, String, String, Vec<u8>)) -> Row {
+fn row((id, state, verdict, account, approval, print): DecisionRow) -> Row {
     Row { id, state, verdict, account, approval, fingerprint: hex::encode(print) }
 }

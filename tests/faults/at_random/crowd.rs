@@ -15,6 +15,8 @@ use crate::harness::{ACCOUNT, Form, Person, Replica, Stage, Told};
 const CONSOLE: &str = "arn:aws:iam::111122223333:user/ines";
 /// How many runs of a PARALLEL pipeline wait at once.
 const SIDE_BY_SIDE: usize = 3;
+/// How many approvals a person turns to when a page cannot be read, or somebody else was quicker.
+const TRIES: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -54,20 +56,22 @@ impl Crowd {
 
     /// One decision, by one person or two, with whatever comes in between.
     pub async fn decide(&self, how: Decide) {
-        let tally = &self.crew.tally;
-        let Some((approval, pipeline)) = self.find_waiting().await else {
-            return tally.count("decisions for which nothing waited");
-        };
-        self.decide_one((&approval, &pipeline), how).await;
-        self.taken.lock().unwrap().remove(&approval);
+        let person = self.person(how.person);
+        for _ in 0..TRIES {
+            let Some((approval, pipeline)) = self.find_waiting().await else { break };
+            let form = self.read(&person, how.reads_at, &approval, how.verdict).await;
+            if let Some(form) = &form {
+                self.decide_one(&pipeline, (&person, form), &how).await;
+            }
+            self.taken.lock().unwrap().remove(&approval);
+            if form.is_some() {
+                return;
+            }
+        }
+        self.crew.tally.count("decisions for which nothing waited, or no page was shown");
     }
 
-    async fn decide_one(&self, (approval, pipeline): (&str, &str), how: Decide) {
-        let tally = &self.crew.tally;
-        let person = self.person(how.person);
-        let Some(form) = self.read(&person, how.reads_at, approval, how.verdict).await else {
-            return tally.count("decisions for which no page was shown");
-        };
+    async fn decide_one(&self, pipeline: &str, (person, form): (&Person, &Form), how: &Decide) {
         let moment = self.armed.lock().unwrap().pop();
         if let Some(moment) = moment {
             self.crew.arm(&self.stage, (pipeline, how.sends_to), moment);
@@ -75,11 +79,11 @@ impl Crowd {
         let opposite = if how.verdict == "approved" { "rejected" } else { "approved" };
         let rival = async {
             let Some(rival) = how.rival.map(|number| self.person(number)) else { return };
-            if let Some(form) = self.read(&rival, how.again_at, approval, opposite).await {
+            if let Some(form) = self.read(&rival, how.again_at, &form.approval, opposite).await {
                 rival.send(self.replica(how.again_at), &form).await;
             }
         };
-        tokio::join!(self.send(&person, &form, &how), rival);
+        tokio::join!(self.send(person, form, how), rival);
     }
 
     async fn send(&self, person: &Person, form: &Form, how: &Decide) {

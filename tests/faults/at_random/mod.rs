@@ -114,7 +114,7 @@ fn happen(stage: &Arc<Stage>, crew: &Arc<Crew>, crowd: &Arc<Crowd>, event: Event
     match event {
         Event::Decide(decide) => _ = crowd.work.clone().spawn(async move { crowd.decide(decide).await }),
         Event::Kill(When::Now(number)) => {
-            _ = crew.work.clone().spawn(async move { crew.kill(number, "at a time").await })
+            _ = crew.work.clone().spawn(async move { crew.kill(number, "at a time").await });
         }
         Event::Kill(When::At(moment)) => crowd.arm_next(moment),
         Event::Spoil(number, how) => _ = crew.work.clone().spawn(async move { crew.spoil(number, how).await }),
