@@ -1,6 +1,7 @@
 //! Sessions: who is behind a cookie, for how long, and how sessions end. The cookie holds 256 random bits; the database
 //! knows only their SHA-256, so that a dump of it signs nobody in (S-23).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -237,6 +238,16 @@ impl Accounts {
         self.record_started(&mut tx, &new.person, origin).await?;
         tx.commit().await?;
         Ok(Some(new))
+    }
+
+    /// Those of these sessions that live and whose person has a role to look with, at this moment. Nobody's activity.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    pub async fn living_sessions(&self, asked: &[SessionId]) -> Result<HashSet<SessionId>, Unavailable> {
+        let now = self.0.clock.now();
+        let mut conn = self.0.database.pages.acquire().await?;
+        Ok(stored::list_living(&mut conn, asked, now, self.idle_since(now)).await?)
     }
 
     /// Ends sessions whose time is over, a few at a time. Says how many; call again while it is not zero.

@@ -17,7 +17,8 @@ use url::Url;
 
 use super::pulse::{self, Pulse};
 
-/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05) and one is the pulse's.
+/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05) and one is the pulse's. One more
+/// listens.
 const PAGES: u32 = 13;
 const DECISIONS: u32 = 2;
 
@@ -112,6 +113,7 @@ pub struct Database {
     pub pages: PgPool,
     /// For deciding and settling alone, so that a flood of page views cannot hold a decision up.
     pub decisions: PgPool,
+    listening: PgConnectOptions,
     /// Whether the server answers.
     pub pulse: Pulse,
 }
@@ -121,7 +123,30 @@ impl Database {
     #[must_use]
     pub fn open(options: &PgConnectOptions) -> Self {
         let pulse = Pulse::default();
-        Self { pages: pool(PAGES, options, &pulse), decisions: pool(DECISIONS, options, &pulse), pulse }
+        Self {
+            pages: pool(PAGES, options, &pulse),
+            decisions: pool(DECISIONS, options, &pulse),
+            listening: options.clone(),
+            pulse,
+        }
+    }
+
+    /// As [`Database::open`], with another way to the same database for hearing of changes: a pooler in transaction mode
+    /// passes no notifications on (H-03).
+    #[must_use]
+    pub fn listening_by(self, options: PgConnectOptions) -> Self {
+        Self { listening: options, ..self }
+    }
+
+    /// A pool of one connection that stays: for listening, beside the other pools.
+    #[must_use]
+    pub fn listening(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(5))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(serving(self.listening.clone()))
     }
 
     /// Feels the pulse until told to stop: the duty that [`Pulse`] lives by.

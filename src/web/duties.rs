@@ -1,9 +1,10 @@
 //! What the portal does by itself while it serves: watching, settling, following the database's clock, tidying up. Each
 //! duty is one step that tests call by hand, and a loop here that calls it on time.
 //!
-//! A step that fails is logged and comes round again. A loop that dies ends the process ([`Duties::died`]): a portal that
-//! has silently stopped watching would be worse than one that is restarted.
+//! A step that fails is logged and comes round again. One that panics is started again by the [`crate::supervise::Supervisor`], which tells
+//! `/readyz` when that happens again and again (P-21).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::store;
 use crate::watcher::Watcher;
 
 const SETTLING: Duration = Duration::from_secs(1);
+/// A stream whose session has ended is open for no longer than this and the time of a query (S-27: 5 s).
+const STREAMS: Duration = Duration::from_secs(3);
 const STRANGERS: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
@@ -36,7 +39,6 @@ const STRANGE_EMAILS: i64 = 10_000;
 pub struct Duties {
     state: AppState,
     stop: CancellationToken,
-    died: CancellationToken,
     tasks: TaskTracker,
     /// Stops the pulse: last, because the other loops may hang on the database without it.
     pulse: CancellationToken,
@@ -49,14 +51,16 @@ impl Duties {
         let duties = Self {
             state: state.clone(),
             stop: CancellationToken::new(),
-            died: CancellationToken::new(),
             pulse: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let (pulse, database) = (duties.pulse.clone(), state.database.clone());
-        tokio::spawn(async move { database.feel_pulse(pulse).await });
-        let stop = duties.stop.clone();
-        duties.spawn("watching", async move { watcher.run(stop).await });
+        tokio::spawn(feel_pulse(state.clone(), duties.pulse.clone()));
+        // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
+        duties.tasks.spawn(watcher.run(duties.stop.clone()));
+        duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
+        duties.every(STREAMS, "checking who still listens", |state| async move {
+            unless_dead(&state, state.streams.end_over(&state.accounts)).await.map(drop)
+        });
         duties.every(SETTLING, "settling decisions", settle);
         duties.every(
             STRANGERS,
@@ -72,11 +76,6 @@ impl Duties {
         duties
     }
 
-    /// Returns when a loop has died. The process should end then, and be started again.
-    pub async fn died(&self) {
-        self.died.cancelled().await;
-    }
-
     /// Ends every loop after the step it is in, then hands in what was counted.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -87,49 +86,65 @@ impl Duties {
         self.pulse.cancel();
     }
 
-    /// Runs `step` now and then, until stopped. A step under way is always finished: it may hold a transaction (P-02).
-    fn every<F, E>(&self, period: Duration, what: &'static str, step: impl Fn(AppState) -> F + Send + 'static)
-    where
+    /// Runs `step` now and then, until stopped.
+    fn every<F, E>(
+        &self,
+        period: Duration,
+        what: &'static str,
+        step: impl Fn(AppState) -> F + Clone + Send + Sync + 'static,
+    ) where
         F: Future<Output = Result<(), E>> + Send,
         E: std::fmt::Display + Send + 'static,
     {
         let (stop, state) = (self.stop.clone(), self.state.clone());
-        self.spawn(what, async move {
-            let mut ticks = tokio::time::interval(period);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok::<(), E>(()),
-                    _ = ticks.tick() => {}
-                }
-                if let Err(error) = step(state.clone()).await {
-                    tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
-                }
-            }
-        });
-    }
-
-    fn spawn<E: std::fmt::Display + Send + 'static>(
-        &self,
-        what: &'static str,
-        duty: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
-        let died = self.died.clone();
-        let task = tokio::spawn(duty);
         self.tasks.spawn(async move {
-            match task.await {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::error!(%error, duty = what, "a duty ended"),
-                Err(error) => tracing::error!(%error, duty = what, "a duty died"),
-            }
-            died.cancel();
+            let begin = || {
+                let (stop, state, step) = (stop.clone(), state.clone(), step.clone());
+                async move {
+                    again_and_again(period, what, &stop, || step(state.clone())).await;
+                    Ok::<(), Infallible>(())
+                }
+            };
+            state.supervisor.keep(what, &stop, begin).await;
         });
     }
 }
 
+/// A step under way is always finished: it may hold a transaction (P-02).
+async fn again_and_again<F, E>(period: Duration, what: &str, stop: &CancellationToken, step: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = step().await {
+            tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
+        }
+    }
+}
+
+async fn feel_pulse(state: AppState, stop: CancellationToken) {
+    let begin = || {
+        let (database, stop) = (state.database.clone(), stop.clone());
+        async move { database.feel_pulse(stop).await }
+    };
+    state.supervisor.keep("feeling the database's pulse", &stop, begin).await;
+}
+
+async fn hear(state: AppState, stop: CancellationToken) {
+    let begin = || state.hearing.clone().run(stop.clone());
+    state.supervisor.keep("hearing of changes", &stop, begin).await;
+}
+
 /// Takes steps for as long as there are any.
 async fn settle(state: AppState) -> Result<(), sqlx::Error> {
-    while state.decisions.step().await? > 0 {}
+    while !state.readiness.stopping().is_cancelled() && state.decisions.step().await? > 0 {}
     Ok(())
 }
 

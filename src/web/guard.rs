@@ -74,7 +74,7 @@ async fn admit(app: &AppState, gate: Gate, request: &mut Parts) -> Result<Option
     }
     let mut visitor = recognise(app, gate, request).await.map_err(answer)?;
     let mut fresh = None;
-    if visitor.person.is_none() {
+    if visitor.person.is_none() && gate.kind != Kind::Stream {
         (visitor.binding, fresh) = bind_browser(app, request);
     }
     request.extensions.insert(visitor.clone());
@@ -91,7 +91,10 @@ async fn recognise(app: &AppState, gate: Gate, request: &Parts) -> Result<Visito
     let client = Client::of(&request.extensions);
     let found = match gate.kind {
         Kind::Decision => app.accounts.person_deciding(secret, client).await,
-        _ => app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await,
+        kind => {
+            let is_activity = kind != Kind::Stream && is_activity(&request.method, &request.headers);
+            app.accounts.person(secret, client, is_activity).await
+        }
     };
     let found = found.map_err(|error| Failure::from(error).before_anything())?;
     Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
@@ -115,7 +118,9 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
         },
         (Access::AnyOf(roles), Some(person)) if roles.iter().any(|role| person.roles.has(*role)) => Ok(()),
         // Nothing but a password of their own first.
-        (Access::AnyOf(_), Some(person)) if person.must_change_password && request.method.is_safe() => {
+        (Access::AnyOf(_), Some(person))
+            if person.must_change_password && request.method.is_safe() && gate.kind != Kind::Stream =>
+        {
             Err(Box::new(Redirect::to("/me").into_response()))
         }
         (Access::AnyOf(roles), Some(person)) => {
@@ -129,7 +134,7 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
             }
             Err(answer(Failure::forbidden(text)))
         }
-        (Access::SignedIn | Access::AnyOf(_), None) if request.method.is_safe() => {
+        (Access::SignedIn | Access::AnyOf(_), None) if request.method.is_safe() && gate.kind != Kind::Stream => {
             Err(Box::new(Redirect::to(&returning::sign_in_for(&request.uri)).into_response()))
         }
         (Access::SignedIn | Access::AnyOf(_), None) => {

@@ -10,13 +10,13 @@ const LAYERS: &[&[&str]] = &[
     &["watcher"],
     &["decisions"],
     &["approvals", "accounts"],
-    &["audit"],
+    &["audit", "hints"],
     &["store"],
     &["codepipeline", "database"],
     &["telemetry", "shutdown"],
     &["config"],
     &["domain"],
-    &["clock", "random"],
+    &["clock", "random", "supervise"],
 ];
 
 /// Stands beside the layers: used by the commands and the demo, uses only these.

@@ -12,6 +12,7 @@ fn settings(database: &TestDatabase) -> DatabaseSettings {
         url: url(Role::App),
         owner_url: url(Role::Owner),
         reader_url: None,
+        listen_url: None,
         migrate: true,
         data_dir: "/nonexistent".into(),
         postgres_bin: None,

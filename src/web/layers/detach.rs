@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::database::Pulse;
+use crate::supervise::Supervisor;
 use crate::web::error::Failure;
 
 /// How long a person is kept waiting.
@@ -21,10 +22,15 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a request is heard while the database is silent.
 const GRACE: Duration = Duration::from_millis(250);
 
+/// What the panics of handlers are counted as.
+pub const REQUEST: &str = "answering a request";
+
 /// Where the handlers' tasks are kept track of, and how long they are waited for.
 #[derive(Debug, Clone)]
 pub struct Tasks {
     pub requests: TaskTracker,
+    /// Counts the panics.
+    pub supervisor: Supervisor,
     pub patience: Duration,
     pub pulse: Pulse,
 }
@@ -32,9 +38,12 @@ pub struct Tasks {
 /// The layer.
 pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
     let mut task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
-    // A panic was logged by the panic hook, once, with this request's number.
+    // The panic itself was logged by the panic hook, once, with this request's number.
     let answer = |done: Result<Response, JoinError>| {
-        done.unwrap_or_else(|_| Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response())
+        done.unwrap_or_else(|_| {
+            tasks.supervisor.count_panic(REQUEST);
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        })
     };
     tokio::select! {
         biased;
@@ -79,7 +88,8 @@ mod tests {
 
     fn around(router: Router, patience: Duration) -> (Router, TaskTracker) {
         let requests = TaskTracker::new();
-        let tasks = Tasks { requests: requests.clone(), patience, pulse: Pulse::default() };
+        let (supervisor, pulse) = (Supervisor::default(), Pulse::default());
+        let tasks = Tasks { requests: requests.clone(), supervisor, patience, pulse };
         (router.layer(from_fn_with_state(tasks, run)), requests)
     }
 

@@ -33,7 +33,8 @@ use super::state::AppState;
 
 /// Surrounds the routes with all layers. `requests` tracks the handlers' tasks, so that a stop can wait for them.
 pub fn around(router: Router, app: &AppState, requests: TaskTracker) -> Router {
-    let tasks = detach::Tasks { requests, patience: detach::PATIENCE, pulse: app.database.pulse.clone() };
+    let (supervisor, pulse) = (app.supervisor.clone(), app.database.pulse.clone());
+    let tasks = detach::Tasks { requests, supervisor, patience: detach::PATIENCE, pulse };
     router
         .layer(from_fn_with_state(tasks, detach::run))
         .layer(from_fn_with_state(app.clone(), limits::check))
