@@ -62,7 +62,7 @@ impl Duties {
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
         duties.hear();
         duties.every(STREAMS, "checking who still listens", |state| async move {
-            state.streams.end_over(&state.accounts).await.map(drop)
+            unless_dead(&state, state.streams.end_over(&state.accounts)).await.map(drop)
         });
         for _ in 0..SETTLERS {
             duties.every(SETTLING, "settling decisions", settle);
