@@ -9,6 +9,7 @@
 //! own marker read back; hold a transaction open across a call to AWS.
 
 mod intent;
+mod lost;
 mod outcome;
 mod pace;
 mod payload;
@@ -96,7 +97,7 @@ pub struct Ask {
     pub channel: Channel,
 }
 
-/// Why nothing was decided. In every case, nothing was sent to AWS.
+/// Why nothing was decided. In every case nothing was sent to AWS, and but for [`DecideError::Unknown`] nothing will be.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
     #[error(transparent)]
@@ -115,15 +116,20 @@ pub enum DecideError {
     KeyReused,
     #[error("AWS could not be read just now: {0}")]
     Unreadable(ReadError),
+    /// This post recorded nothing.
     #[error("the database did not answer")]
     Unavailable,
+    /// The database was cut off while it committed. If the decision was kept it will be sent; the same form sent again
+    /// counts once and finds out.
+    #[error("it is not known whether the database recorded it")]
+    Unknown,
 }
 
 impl From<sqlx::Error> for DecideError {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(
             error = &error as &dyn std::error::Error,
-            "a decision could not be recorded, so nothing was sent"
+            "a decision could not be recorded by this post, which sent nothing"
         );
         Self::Unavailable
     }
@@ -178,7 +184,11 @@ impl Decisions {
             return Ok(earlier);
         }
         match self.decide_anew(by, ask, words).await {
-            Err(held @ DecideError::AlreadyDeciding { .. }) => self.find_by_key(account, ask).await?.ok_or(held),
+            Err(held @ DecideError::AlreadyDeciding { .. }) => match self.find_by_key(account, ask).await {
+                // Who holds it may be this very form.
+                Err(DecideError::Unavailable) => Err(DecideError::Unknown),
+                found => found?.ok_or(held),
+            },
             decided => decided,
         }
     }

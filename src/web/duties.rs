@@ -46,7 +46,7 @@ impl Duties {
         let duties = Self { state: state.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
-        duties.hear();
+        duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
         duties.every(STREAMS, "checking who still listens", |state| async move {
             state.streams.end_over(&state.accounts).await.map(drop)
         });
@@ -72,15 +72,6 @@ impl Duties {
         if let Err(error) = self.state.accounts.flush_stranger_counts().await {
             tracing::warn!(%error, "the last counts of strangers could not be recorded");
         }
-    }
-
-    /// Hears of changes made here and on other replicas, until stopped.
-    fn hear(&self) {
-        let (stop, state) = (self.stop.clone(), self.state.clone());
-        self.tasks.spawn(async move {
-            let begin = || state.hearing.clone().run(stop.clone());
-            state.supervisor.keep("hearing of changes", &stop, begin).await;
-        });
     }
 
     /// Runs `step` now and then, until stopped.
@@ -124,6 +115,11 @@ where
             tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
         }
     }
+}
+
+async fn hear(state: AppState, stop: CancellationToken) {
+    let begin = || state.hearing.clone().run(stop.clone());
+    state.supervisor.keep("hearing of changes", &stop, begin).await;
 }
 
 /// Takes steps for as long as there are any.

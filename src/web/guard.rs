@@ -90,7 +90,8 @@ async fn recognise(app: &AppState, gate: Gate, request: &Parts) -> Result<Visito
     let Some(secret) = app.cookies().find(&request.headers, Cookie::Session) else { return Ok(Visitor::default()) };
     let client = Client::of(&request.extensions);
     let is_activity = gate.kind != Kind::Stream && is_activity(&request.method, &request.headers);
-    let found = app.accounts.person(secret, client, is_activity).await?;
+    let found = app.accounts.person(secret, client, is_activity).await;
+    let found = found.map_err(|error| Failure::from(error).before_anything())?;
     Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
         person: Some(person),
         binding: Some(Binding::new(csrf.expose())),
@@ -108,7 +109,7 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
         (Access::SetupOnly, _) => match app.accounts.no_account_exists().await {
             Ok(true) => Ok(()),
             Ok(false) => Err(answer(Failure::not_found())),
-            Err(error) => Err(answer(error.into())),
+            Err(error) => Err(answer(Failure::from(error).before_anything())),
         },
         (Access::AnyOf(roles), Some(person)) if roles.iter().any(|role| person.roles.has(*role)) => Ok(()),
         // Nothing but a password of their own first.

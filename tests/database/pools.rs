@@ -34,6 +34,8 @@ async fn a_begin_cancelled_at_any_moment_loses_no_later_row() {
     let proxy = Proxy::start(Upstream::of(&options));
     let pool = Database::open(&proxy.options(&options)).decisions;
     insert(&pool, 0).await;
+    // Kept aside, so that whoever writes next writes on the very connection that was cut.
+    let _aside = pool.acquire().await.unwrap();
     let mut cut = 0;
     for round in 1..=ROUNDS {
         proxy.allow_only(usize::try_from(round - 1).unwrap());
@@ -63,6 +65,7 @@ async fn a_begin_cancelled_at_every_five_milliseconds_loses_no_later_row() {
     let proxy = Proxy::start(Upstream::of(&options));
     let pool = Database::open(&proxy.options(&options)).decisions;
     insert(&pool, -1).await;
+    let _aside = pool.acquire().await.unwrap();
     proxy.delay_answers(Duration::from_millis(60));
     let mut cut = 0;
     for step in 0..=STEPS {
