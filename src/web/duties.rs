@@ -91,15 +91,6 @@ impl Duties {
         self.pulse.cancel();
     }
 
-    /// Hears of changes made here and on other replicas, until stopped.
-    fn hear(&self) {
-        let (stop, state) = (self.stop.clone(), self.state.clone());
-        self.tasks.spawn(async move {
-            let begin = || state.hearing.clone().run(stop.clone());
-            state.supervisor.keep("hearing of changes", &stop, begin).await;
-        });
-    }
-
     /// Runs `step` now and then, until stopped.
     fn every<F, E>(
         &self,
