@@ -7,6 +7,7 @@ mod command;
 mod erasing;
 mod golden;
 mod mutations;
+mod seeking;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -71,12 +71,12 @@ pub fn select_page(sought: &Sought, lead: Lead, range: &Range) -> QueryBuilder<P
     match values {
         None => push_walk(&mut query, sought, lead, range),
         Some(values) => {
-            query.push("select walked.seq from unnest(");
+            query.push("select walked.seq from (select distinct value from unnest(");
             match values {
                 Values::Names(names) => query.push_bind(names),
                 Values::Ids(ids) => query.push_bind(ids),
             };
-            query.push(") led (value) cross join lateral (");
+            query.push(") given (value)) led cross join lateral (");
             push_walk(&mut query, sought, lead, range);
             query.push(order).push(" limit ").push_bind(limit).push(") walked order by walked.seq");
         }
