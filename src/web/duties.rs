@@ -60,7 +60,7 @@ impl Duties {
         tokio::spawn(feel_pulse(state.clone(), duties.pulse.clone()));
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
-        duties.hear();
+        duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
         duties.every(STREAMS, "checking who still listens", |state| async move {
             unless_dead(&state, state.streams.end_over(&state.accounts)).await.map(drop)
         });
@@ -140,6 +140,11 @@ async fn feel_pulse(state: AppState, stop: CancellationToken) {
         async move { database.feel_pulse(stop).await }
     };
     state.supervisor.keep("feeling the database's pulse", &stop, begin).await;
+}
+
+async fn hear(state: AppState, stop: CancellationToken) {
+    let begin = || state.hearing.clone().run(stop.clone());
+    state.supervisor.keep("hearing of changes", &stop, begin).await;
 }
 
 /// Takes steps for as long as there are any.
