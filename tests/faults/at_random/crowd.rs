@@ -180,8 +180,11 @@ impl Crowd {
         Arc::clone(&self.people.read().unwrap()[number])
     }
 
+    /// This replica, or the next one that lives, as a balancer would choose.
     fn replica(&self, number: usize) -> &Replica {
-        &self.crew.replicas[number % self.crew.replicas.len()]
+        let replicas = &self.crew.replicas;
+        let turns = (0..replicas.len()).map(|step| &replicas[(number + step) % replicas.len()]);
+        turns.clone().find(|replica| replica.is_serving()).unwrap_or(&replicas[number % replicas.len()])
     }
 }
 

@@ -47,7 +47,7 @@ async fn a_long_run_of_everything_at_once_leaves_no_lost_double_or_false_decisio
         rate: f64::from(u32::try_from(of("RATE", 8)).unwrap()),
         kills: of("KILLS", 510),
         cuts: of("CUTS", 510),
-        replicas: 3,
+        replicas: 4,
         people: 60,
         pipelines: 50,
         slow_until: 1.0,
@@ -160,7 +160,9 @@ fn world(gates: &[Gate]) -> String {
 }
 
 fn config() -> String {
-    let source = |region: &&str| format!("[[sources]]\nname = \"{region}\"\nregion = \"{region}\"\n");
+    let source = |region: &&str| {
+        format!("[[sources]]\nname = \"{region}\"\nregion = \"{region}\"\nmax_reads_per_second = 200\n")
+    };
     REGIONS.iter().map(source).collect()
 }
 

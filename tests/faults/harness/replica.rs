@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -28,6 +29,7 @@ pub struct Replica {
     log: PathBuf,
     running: tokio::sync::Mutex<Option<Running>>,
     address: Mutex<SocketAddr>,
+    serving: AtomicBool,
 }
 
 struct Running {
@@ -41,7 +43,8 @@ impl Replica {
     pub fn new(name: &str, proxy: Proxy, environment: BTreeMap<String, String>, log: PathBuf) -> Self {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
         let (running, address) = (tokio::sync::Mutex::new(None), Mutex::new(nowhere));
-        Self { name: name.to_owned(), proxy, environment, log, running, address }
+        let serving = AtomicBool::new(false);
+        Self { name: name.to_owned(), proxy, environment, log, running, address, serving }
     }
 
     /// Adds to its environment, before it is started.
@@ -67,6 +70,7 @@ impl Replica {
             if let Some(address) = line.strip_prefix("Countersign is at http://") {
                 *self.address.lock().unwrap() = address.trim_end_matches('/').parse().unwrap();
                 *running = Some(Running { child, _said: said });
+                self.serving.store(true, Ordering::Relaxed);
                 return Ok(());
             }
         }
@@ -87,6 +91,11 @@ impl Replica {
 
     pub fn origin(&self) -> String {
         format!("http://{}", self.address())
+    }
+
+    /// Whether a balancer that asks often would send people here.
+    pub fn is_serving(&self) -> bool {
+        self.serving.load(Ordering::Relaxed)
     }
 
     /// What `/readyz` answers, if anything answers.
@@ -112,6 +121,7 @@ impl Replica {
     /// kill -9, and waits until nothing is left of it. False: it did not run.
     pub async fn kill(&self) -> bool {
         let Some(mut running) = self.running.lock().await.take() else { return false };
+        self.serving.store(false, Ordering::Relaxed);
         running.child.kill().await.unwrap();
         true
     }
