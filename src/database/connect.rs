@@ -13,10 +13,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, Executor, PgPool};
 use url::Url;
 
-/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05).
+/// Connections of one process: 16 in all, of which 4 are for decisions alone (P-05).
 const READS: u32 = 6;
-const PAGES: u32 = 8;
-const DECISIONS: u32 = 2;
+const PAGES: u32 = 6;
+const DECISIONS: u32 = 4;
 
 /// A connection that was used this recently was looked at when it came back.
 const JUST_USED: Duration = Duration::from_secs(1);
