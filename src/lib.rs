@@ -11,10 +11,11 @@
 //! decisions  the only writer of decisions, the only caller of PutApprovalResult
 //! accounts   people, passwords, sessions, sign-in limits
 //! audit      the only writer of records; verify
+//! hints      that something on a page has changed, here or on another replica
 //! store      SQL; functions over a connection, never a transaction of their own
 //! codepipeline  the gateway: the only user of the AWS SDK
 //! domain     words and rules; no IO
-//! config, clock, random   what everything is given
+//! config, clock, random, supervise   what everything is given
 //!
 //! database   connects, migrates, checks safety, runs a private Postgres
 //! simulator  CodePipeline over HTTP for demo and tests; knows nothing of the portal, only the clock
@@ -31,10 +32,12 @@ pub mod database;
 pub mod decisions;
 pub mod demo;
 pub mod domain;
+pub mod hints;
 pub mod random;
 pub mod shutdown;
 pub mod simulator;
 pub mod store;
+pub mod supervise;
 pub mod telemetry;
 pub mod watcher;
 pub mod web;

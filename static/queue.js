@@ -2,12 +2,12 @@
 // script the page does the same by its form. What is focused, selected or being typed is never taken away.
 "use strict";
 (() => {
-  const queue = document.querySelector(".queue[data-refresh]");
+  const queue = document.querySelector(".queue[data-live]");
   const form = queue && queue.querySelector("form.filter");
   if (!form) return;
-  const every = Number(queue.dataset.refresh) * 1000;
   let newest = 0;
   let typing;
+  let due = false;
 
   const address = () => {
     const fields = new URLSearchParams();
@@ -63,14 +63,16 @@
 
   const load = async () => {
     const turn = ++newest;
+    due = false;
     const where = address();
     try {
-      const answer = await fetch(where, { credentials: "same-origin", redirect: "manual", headers: { Accept: "text/html" } });
-      if (answer.type === "opaqueredirect") return location.reload();
-      if (!answer.ok) throw new Error(String(answer.status));
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const page = await countersignRead(where);
       // A slow answer must not overwrite a newer one, nor what a person has begun to do meanwhile.
-      if (turn !== newest || busy()) return;
+      if (!page || turn !== newest) return;
+      if (busy()) {
+        due = true;
+        return;
+      }
       swap(page);
       if (where !== location.pathname + location.search) history.replaceState(null, "", where);
       queue.classList.remove("is-stale");
@@ -88,10 +90,14 @@
     clearTimeout(typing);
     load();
   });
-  setInterval(() => {
-    if (!document.hidden && !busy()) load();
-  }, every);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && !busy()) load();
-  });
+  const look = () => {
+    due = busy();
+    if (!due) load();
+  };
+  const catchUp = () => {
+    if (due) look();
+  };
+  document.addEventListener("countersign:look", look);
+  document.addEventListener("selectionchange", catchUp);
+  document.addEventListener("focusout", catchUp);
 })();

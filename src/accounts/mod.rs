@@ -132,7 +132,8 @@ impl fmt::Debug for CsrfSecret {
     }
 }
 
-/// The database or the record could not be reached, so nothing was done: 503 towards people. The cause is for the log.
+/// The database or the record could not be reached, or not until the end: 503 towards people. A commit may have been done
+/// without being confirmed, so nobody may be told that nothing was. The cause is for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("accounts cannot be read or changed just now")]
 pub struct Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>);

@@ -1,6 +1,7 @@
 //! Sessions: who is behind a cookie, for how long, and how sessions end. The cookie holds 256 random bits; the database
 //! knows only their SHA-256, so that a dump of it signs nobody in (S-23).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use zeroize::Zeroizing;
 
 use super::hasher::Busy;
@@ -99,16 +100,46 @@ impl Accounts {
         address: IpAddr,
         counts_as_activity: bool,
     ) -> Result<Option<(Person, CsrfSecret)>, sqlx::Error> {
+        self.person_by((&self.0.database.reads, &self.0.database.pages), (cookie_secret, address), counts_as_activity)
+            .await
+    }
+
+    /// The same for a request that decides, over the connections kept for deciding: a flood of page views holds no
+    /// decision up, not even at the door (P-05).
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn person_deciding(
+        &self,
+        cookie_secret: &str,
+        address: IpAddr,
+    ) -> Result<Option<(Person, CsrfSecret)>, sqlx::Error> {
+        self.person_by((&self.0.database.decisions, &self.0.database.decisions), (cookie_secret, address), true).await
+    }
+
+    async fn person_by(
+        &self,
+        (looking, writing): (&PgPool, &PgPool),
+        (cookie_secret, address): (&str, IpAddr),
+        counts_as_activity: bool,
+    ) -> Result<Option<(Person, CsrfSecret)>, sqlx::Error> {
         let Some(hash) = hash_of(cookie_secret) else { return Ok(None) };
         let now = self.0.clock.now();
-        let mut conn = self.0.database.reads.acquire().await?;
+        let mut conn = looking.acquire().await?;
         let found = stored::find_session(&mut conn, &hash, address, now, self.idle_since(now)).await?;
         drop(conn);
         let Some(found) = found else { return Ok(None) };
         let step = TOUCH.min(self.0.settings.idle / 10);
         if counts_as_activity && now.duration_since(found.last_seen_at) >= step {
-            let mut conn = self.0.database.pages.acquire().await?;
-            stored::mark_seen(&mut conn, found.person.session, now, found.last_seen_at).await?;
+            let seen = match writing.acquire().await {
+                Ok(mut conn) => stored::mark_seen(&mut conn, found.person.session, now, found.last_seen_at).await,
+                Err(error) => Err(error),
+            };
+            match seen {
+                // A server that cannot write, its disk full, still lets people read (F-31).
+                Err(error @ sqlx::Error::Database(_)) => tracing::warn!(%error, "a session's use could not be noted"),
+                seen => _ = seen?,
+            }
         }
         Ok(Some((found.person, CsrfSecret(found.csrf_secret))))
     }
@@ -212,6 +243,16 @@ impl Accounts {
         self.record_started(&mut tx, &new.person, origin).await?;
         tx.commit().await?;
         Ok(Some(new))
+    }
+
+    /// Those of these sessions that live and whose person has a role to look with, at this moment. Nobody's activity.
+    ///
+    /// # Errors
+    /// The database did not answer.
+    pub async fn living_sessions(&self, asked: &[SessionId]) -> Result<HashSet<SessionId>, Unavailable> {
+        let now = self.0.clock.now();
+        let mut conn = self.0.database.pages.acquire().await?;
+        Ok(stored::list_living(&mut conn, asked, now, self.idle_since(now)).await?)
     }
 
     /// Ends sessions whose time is over, a few at a time. Says how many; call again while it is not zero.

@@ -119,7 +119,7 @@ impl Accounts {
         let failures = match heard {
             Try::Heard { failures } => failures,
             Try::Waits { until: then } => {
-                self.0.strangers.count(Deed::AccountThrottled);
+                self.tell_throttled(account.map(|account| account.id), origin, then).await?;
                 return Err(SignInError::TooMany { retry_after: until(then, now) });
             }
         };

@@ -77,7 +77,7 @@ impl Accounts {
     /// Nothing was handed in; the counts are kept for the next call.
     pub async fn flush_stranger_counts(&self) -> Result<(), Unavailable> {
         let counts = self.0.strangers.take();
-        let flushed = self.flush(&counts).await;
+        let flushed = self.0.database.pulse.or_dead(self.flush(&counts)).await.unwrap_or_else(|dead| Err(dead.into()));
         if flushed.is_err() {
             counts.iter().for_each(|(name, count)| self.0.strangers.add(name, *count));
         }
@@ -143,6 +143,34 @@ impl Accounts {
                 self.record(&mut tx, Kind::SignInFailed, &By::Stranger, fields).await?;
             }
             _ => throttle::add_count(&mut tx, minute, Deed::SignInFailed.name(), 1).await?,
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+impl Accounts {
+    /// Tells of a try that was not heard because too many came before it, as [`Accounts::tell_failure`] does and out of the
+    /// same places (S-16).
+    pub(super) async fn tell_throttled(
+        &self,
+        account: Option<AccountId>,
+        origin: &Origin,
+        until: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let Some(account) = account else {
+            self.0.strangers.count(Deed::AccountThrottled);
+            return Ok(());
+        };
+        let mut conn = self.0.database.pages.acquire().await?;
+        let mut tx = conn.begin().await?;
+        if throttle::take_place(&mut tx, start_of_minute(self.0.clock.now()), PLACES, SINGLE).await? {
+            let fields = json!({
+                "person": account, "until": until, "address": origin.address, "user_agent": origin.agent(),
+            });
+            self.record(&mut tx, Kind::SignInThrottled, &By::Stranger, fields).await?;
+        } else {
+            self.0.strangers.count(Deed::AccountThrottled);
         }
         tx.commit().await?;
         Ok(())

@@ -38,6 +38,12 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// Whether this is only what the run, or the lack of one, makes likely: no answer to the request itself was seen.
+    #[must_use]
+    pub fn is_inferred(&self) -> bool {
+        !matches!(self, Self::Open | Self::Approved { .. } | Self::Rejected { .. })
+    }
+
     /// What was said with the answer.
     #[must_use]
     pub fn summary(&self) -> Option<&str> {

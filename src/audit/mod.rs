@@ -9,6 +9,7 @@ pub mod chain;
 pub mod entry;
 pub mod kind;
 pub mod payload;
+mod stored;
 pub mod verify;
 
 pub use append::{AppendError, Appended, append};

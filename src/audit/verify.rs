@@ -4,7 +4,8 @@
 use futures::{Stream, StreamExt, TryStreamExt};
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::chain::{Broken, Chain, Head, Intact, Row, StoredPayload, Verdict, Why};
+use super::chain::{Broken, Chain, Head, Intact, Row, Verdict, Why};
+use super::stored::{EVERY_ROW, read};
 
 /// Rows judged together while the next ones are read. Of the longest payloads, two such chunks are 32 MiB.
 const CHUNK: usize = 1_000;
@@ -20,7 +21,8 @@ pub async fn verify(conn: &mut PgConnection) -> Result<Verdict, sqlx::Error> {
         )
         .await?;
     let head = find_head(&mut snapshot).await?;
-    let verdict = match judge(stream_rows(&mut snapshot), Some(head)).await? {
+    let messages = snapshot.copy_out_raw(EVERY_ROW).await?;
+    let verdict = match judge(messages, head).await? {
         Verdict::Intact(intact) => find_orphan(&mut snapshot, intact).await?,
         // The rest of the rows is still on its way; the caller hangs up instead of reading them.
         broken => return Ok(broken),
@@ -46,26 +48,38 @@ async fn find_orphan(conn: &mut PgConnection, intact: Intact) -> Result<Verdict,
     Ok(Verdict::Broken(Broken { seq, why: Why::OrphanPayload }))
 }
 
-/// Judges any stream of records, in order of their numbers. `head`: how the log itself names its newest record, if it does.
-/// Judging and reading go on at the same time.
-pub async fn judge<E>(rows: impl Stream<Item = Result<Row, E>>, head: Option<Head>) -> Result<Verdict, E> {
-    let mut chunks = std::pin::pin!(rows.try_chunks(CHUNK));
+/// Judges rows as they are read. Judging and reading go on at the same time; a row is taken apart by who judges it.
+async fn judge<B>(messages: impl Stream<Item = sqlx::Result<B>>, head: Head) -> sqlx::Result<Verdict>
+where
+    B: AsRef<[u8]> + Send + 'static,
+{
+    let mut chunks = std::pin::pin!(messages.try_chunks(CHUNK));
     let mut chain = Chain::default();
     let mut next = chunks.next().await;
     while let Some(chunk) = next {
         let chunk = chunk.map_err(|error| error.1)?;
         let judging = tokio::task::spawn_blocking(move || {
-            let found = chunk.iter().try_for_each(|row| chain.check(row));
-            found.map(|()| chain)
+            let found = check(&mut chain, &chunk);
+            found.map(|found| found.map(|()| chain))
         });
         let (judged, following) = tokio::join!(judging, chunks.next());
-        match judged.expect("checking a chain does not panic") {
+        match judged.expect("checking a chain does not panic")? {
             Ok(continued) => chain = continued,
             Err(broken) => return Ok(Verdict::Broken(broken)),
         }
         next = following;
     }
-    Ok(chain.finish(head.as_ref()))
+    Ok(chain.finish(Some(&head)))
+}
+
+fn check<B: AsRef<[u8]>>(chain: &mut Chain, messages: &[B]) -> sqlx::Result<Result<(), Broken>> {
+    for message in messages {
+        let Some(row) = read(message.as_ref())? else { continue };
+        if let Err(broken) = chain.check(&row) {
+            return Ok(Err(broken));
+        }
+    }
+    Ok(Ok(()))
 }
 
 async fn find_head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
@@ -84,69 +98,10 @@ async fn find_head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
 }
 
 /// Every record with its payload, in order of numbers.
-// `coalesce` of one column changes nothing but keeps the recorded nullability of the query from following the plan.
-pub fn stream_rows(conn: &mut PgConnection) -> impl Stream<Item = Result<Row, sqlx::Error>> + '_ {
-    sqlx::query_as!(
-        Joined,
-        r#"select r.seq, r.hash, r.prev, r.kind, r.actor, r.payload_hash,
-               case when r.at between '0001-01-01' and '9999-12-31' then r.at end as "at: jiff_sqlx::Timestamp",
-               coalesce(p.payload) as payload, coalesce(p.kind) as payload_kind, p.source, p.pipeline, p.stage, p.action, p.execution,
-               p.approval, p.decision, p.person, p.verdict, p.outcome
-           from audit.record r left join audit.payload p on p.seq = r.seq
-           order by r.seq"#
-    )
-    .fetch(conn)
-    .map_ok(Row::from)
-}
-
-/// One row of the join of both tables.
-struct Joined {
-    seq: i64,
-    hash: Vec<u8>,
-    prev: Vec<u8>,
-    kind: String,
-    actor: String,
-    payload_hash: Vec<u8>,
-    at: Option<jiff_sqlx::Timestamp>,
-    payload: Option<Vec<u8>>,
-    payload_kind: Option<String>,
-    source: Option<String>,
-    pipeline: Option<String>,
-    stage: Option<String>,
-    action: Option<String>,
-    execution: Option<String>,
-    approval: Option<uuid::Uuid>,
-    decision: Option<uuid::Uuid>,
-    person: Option<uuid::Uuid>,
-    verdict: Option<String>,
-    outcome: Option<String>,
-}
-
-impl From<Joined> for Row {
-    fn from(row: Joined) -> Self {
-        let payload = row.payload.map(|bytes| StoredPayload {
-            bytes,
-            kind: row.payload_kind.unwrap_or_default(),
-            source: row.source,
-            pipeline: row.pipeline,
-            stage: row.stage,
-            action: row.action,
-            execution: row.execution,
-            approval: row.approval,
-            decision: row.decision,
-            person: row.person,
-            verdict: row.verdict,
-            outcome: row.outcome,
-        });
-        Self {
-            seq: row.seq,
-            at: row.at.map(jiff_sqlx::Timestamp::to_jiff),
-            prev: row.prev,
-            kind: row.kind,
-            actor: row.actor,
-            payload_hash: row.payload_hash,
-            hash: row.hash,
-            payload,
-        }
-    }
+///
+/// # Errors
+/// The database's.
+pub async fn stream_rows(conn: &mut PgConnection) -> sqlx::Result<impl Stream<Item = Result<Row, sqlx::Error>> + '_> {
+    let messages = conn.copy_out_raw(EVERY_ROW).await?;
+    Ok(messages.try_filter_map(async |message| Ok(read(&message)?)))
 }

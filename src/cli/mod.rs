@@ -4,6 +4,7 @@
 mod account;
 mod audit;
 mod demo;
+mod descriptors;
 mod healthcheck;
 mod migrate;
 mod opening;

@@ -39,6 +39,7 @@ pub(super) fn database_settings(config: &Config, environment: &Environment) -> D
         url: config.database.url.clone(),
         owner_url: config.database.owner_url.clone(),
         reader_url: config.database.reader_url.clone(),
+        listen_url: config.database.listen_url.clone(),
         migrate: config.database.migrate.unwrap_or(true),
         data_dir: config.data_dir(environment),
         postgres_bin: config.database.postgres_bin.clone(),

@@ -1,14 +1,16 @@
 //! `countersign serve`: the portal. Assembles the parts in the order in which each needs the one before, and takes them
 //! apart again when told to stop.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use secrecy::ExposeSecret as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
+use super::descriptors;
 use super::opening::{ConfigFile, database_settings, finish};
 use super::say;
 use crate::accounts::{Accounts, Settings};
@@ -22,10 +24,13 @@ use crate::web::state::Parts;
 use crate::web::{App, AppState, Running};
 use crate::{codepipeline, shutdown, telemetry, watcher::Watcher};
 
-/// How long probers get to notice that we are leaving, before connections are refused (P-20).
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long what runs may go on (P-20). Together with the farewell of 5 s at most 45 s.
 const REQUESTS: Duration = Duration::from_secs(20);
+/// Connections the operating system may have let in before we look: as many as there may be at all.
+const BACKLOG: u32 = 2_048;
 const DECISIONS: Duration = Duration::from_secs(15);
+/// For the rest: what a duty is in the middle of, and saying goodbye to the database.
+const REST: Duration = Duration::from_secs(2);
 
 /// Serves the portal: watches the sources, shows what waits, sends decisions.
 #[derive(Debug, Args)]
@@ -46,6 +51,7 @@ impl Serve {
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let (mut config, environment) = self.config.load()?;
         telemetry::start(&config.log, self.log_format.unwrap_or(config.log_format))?;
+        descriptors::raise_limit();
         let stop = shutdown::on_signal().context("Signals cannot be heard")?;
         // Before the database, because it is quickly known and quickly put right.
         let listener = listen(&mut config).await?;
@@ -59,14 +65,8 @@ impl Serve {
         offer_setup(&state).await?;
         let running = App::start(state, listener)?;
         say(format_args!("Countersign is at {}", running.state.config.public_url()));
-        let lives = tokio::select! {
-            () = stop.cancelled() => true,
-            () = duties.died() => false,
-        };
+        stop.cancelled().await;
         end(running, duties, opened.private).await?;
-        if !lives {
-            bail!("A part of the portal died, as the log tells; it must be started again.");
-        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -74,11 +74,17 @@ impl Serve {
 /// Listens where the configuration says. Port 0 becomes the port it is: where no public address is configured, the
 /// portal's own is made of it.
 pub(super) async fn listen(config: &mut Config) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(config.listen)
-        .await
+    let listener = bind(config.listen)
         .with_context(|| format!("The portal cannot listen on {} (`listen`, COUNTERSIGN_LISTEN)", config.listen))?;
     config.listen = listener.local_addr()?;
     Ok(listener)
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The portal's parts, around an open database.
@@ -107,17 +113,21 @@ async fn offer_setup(state: &AppState) -> anyhow::Result<()> {
 pub(super) async fn end(running: Running, duties: Duties, private: Option<PrivatePostgres>) -> anyhow::Result<()> {
     let state = running.state.clone();
     running.leave();
-    // Without a public address there is nothing in front that would have to notice.
-    if state.config.public_url.is_some() {
-        tokio::time::sleep(FAREWELL).await;
+    tokio::time::sleep(state.config.farewell()).await;
+    let people = async {
+        running.stop(REQUESTS).await;
+        // Cutting this short loses nothing: the next process finds what was sent and reads it back.
+        if tokio::time::timeout(DECISIONS, state.decisions.drain()).await.is_err() {
+            tracing::warn!("decisions were still under way; the next process settles them");
+        }
+    };
+    let duties = tokio::time::timeout(REQUESTS + DECISIONS + REST, duties.stop());
+    let ((), stopped) = tokio::join!(people, duties);
+    if stopped.is_err() {
+        tracing::warn!("a duty was in the middle of something for too long; it is done again by the next process");
     }
-    running.stop(REQUESTS).await;
-    // Cutting this short loses nothing: the next process finds what was sent and reads it back.
-    if tokio::time::timeout(DECISIONS, state.decisions.drain()).await.is_err() {
-        tracing::warn!("decisions were still under way; the next process settles them");
-    }
-    duties.stop().await;
-    state.database.close().await;
+    // Waits for whoever still holds a connection. Ending without it is what a crash does, which loses nothing either.
+    tokio::time::timeout(REST, state.database.close()).await.ok();
     if let Some(private) = private {
         private.stop().await?;
     }

@@ -82,6 +82,7 @@ const ROWS: &[(&str, Row)] = &[
     ("ExpiredTokenException", Row::NotApplied(NotApplied::Credentials)),
     ("ExpiredToken", Row::NotApplied(NotApplied::Credentials)),
     ("RequestExpired", Row::NotApplied(NotApplied::Credentials)),
+    ("RequestTimeTooSkewed", Row::NotApplied(NotApplied::Credentials)),
     ("InvalidSignatureException", Row::NotApplied(NotApplied::Credentials)),
     ("SignatureDoesNotMatch", Row::NotApplied(NotApplied::Credentials)),
     ("IncompleteSignatureException", Row::NotApplied(NotApplied::Credentials)),

@@ -31,13 +31,28 @@ pub(super) fn never_left(error: &ConnectorError) -> bool {
     false
 }
 
+/// What an error and its causes say, one after the other, each once. Never their inner state, which may hold anything a
+/// server sent.
+fn told(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut current = Some(error);
+    while let Some(error) = current {
+        let text = error.to_string();
+        if !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
+        }
+        current = error.source();
+    }
+    clip(&said.join(": "))
+}
+
 /// Sorts a failed read. `action` is the IAM action that was used.
 pub(super) fn read_error<E>(action: &'static str, failure: &SdkError<E, HttpResponse>) -> ReadError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let status = failure.raw_response().map(|response| response.status().as_u16());
-    let context = || clip(&DisplayErrorContext(failure).to_string());
+    let context = || told(failure);
     match failure {
         SdkError::ServiceError(error) => by_code(action, error.err().code(), error.err().message(), status),
         SdkError::ResponseError(_) => match status {
@@ -49,9 +64,12 @@ where
         SdkError::TimeoutError(_) => ReadError::Unreachable("it did not answer in time".into()),
         SdkError::DispatchFailure(error) if error.as_connector_error().is_none_or(ConnectorError::is_other) => {
             // Credentials that cannot be loaded surface here as well, as an error that is not of the connection.
-            match context() {
-                text if text.to_lowercase().contains("credential") => ReadError::Credentials(text),
-                text => ReadError::Unreachable(text),
+            // Only the SDK's own notes name them; those are for telling the two apart, not for people.
+            let notes = DisplayErrorContext(failure).to_string().to_lowercase();
+            if notes.contains("credential") {
+                ReadError::Credentials(context())
+            } else {
+                ReadError::Unreachable(context())
             }
         }
         SdkError::ConstructionFailure(_) => ReadError::Credentials(context()),
@@ -73,6 +91,7 @@ fn by_code(action: &'static str, code: Option<&str>, message: Option<&str>, stat
         | "ExpiredTokenException"
         | "ExpiredToken"
         | "RequestExpired"
+        | "RequestTimeTooSkewed"
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "IncompleteSignatureException"
@@ -111,6 +130,14 @@ impl ReadError {
                 "AWS asks to slow down; reading goes on more slowly. If this lasts, lower max_reads_per_second: other \
                  tools share the account's limit."
                     .into()
+            }
+            // AWS takes a signature for about five minutes around its own time (F-34).
+            Self::Credentials(message)
+                if ["Signature expired", "not yet current", "too large"].iter().any(|it| message.contains(it)) =>
+            {
+                format!(
+                    "This machine's clock is wrong, so AWS does not take what is signed here: {message}. Set the clock (NTP)."
+                )
             }
             Self::Credentials(message) => {
                 format!(

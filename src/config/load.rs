@@ -46,19 +46,26 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("COUNTERSIGN_PUBLIC_URL", "public_url"),
     ("COUNTERSIGN_DATA_DIR", "data_dir"),
     ("COUNTERSIGN_POLL_INTERVAL", "poll_interval"),
+    ("COUNTERSIGN_FAREWELL", "farewell"),
     ("COUNTERSIGN_LOG", "log"),
     ("COUNTERSIGN_LOG_FORMAT", "log_format"),
     ("COUNTERSIGN_TRUSTED_PROXIES", "trusted_proxies"),
     ("DATABASE_URL", "database.url"),
     ("COUNTERSIGN_DATABASE_OWNER_URL", "database.owner_url"),
     ("COUNTERSIGN_DATABASE_READER_URL", "database.reader_url"),
+    ("COUNTERSIGN_DATABASE_LISTEN_URL", "database.listen_url"),
     ("COUNTERSIGN_DATABASE_MIGRATE", "database.migrate"),
     ("COUNTERSIGN_DATABASE_POSTGRES_BIN", "database.postgres_bin"),
     ("COUNTERSIGN_SESSION_IDLE", "session.idle"),
     ("COUNTERSIGN_SESSION_ABSOLUTE", "session.absolute"),
 ];
 /// Those of them that are secrets and may also be given as `<NAME>_FILE`.
-const SECRETS: &[&str] = &["DATABASE_URL", "COUNTERSIGN_DATABASE_OWNER_URL", "COUNTERSIGN_DATABASE_READER_URL"];
+const SECRETS: &[&str] = &[
+    "DATABASE_URL",
+    "COUNTERSIGN_DATABASE_OWNER_URL",
+    "COUNTERSIGN_DATABASE_READER_URL",
+    "COUNTERSIGN_DATABASE_LISTEN_URL",
+];
 /// Variables of ours that are not keys of the file.
 const OTHERS: &[&str] = &["COUNTERSIGN_CONFIG", "COUNTERSIGN_METRICS_LISTEN"];
 
@@ -112,6 +119,9 @@ impl Config {
             SignedDuration::from_hours(1),
             "15s",
         )?;
+        if let Some(farewell) = self.farewell {
+            within("farewell", farewell, SignedDuration::ZERO, SignedDuration::from_mins(1), "5s")?;
+        }
         within("session.idle", self.session.idle, SignedDuration::from_mins(1), SignedDuration::from_hours(1), "30m")?;
         within(
             "session.absolute",
@@ -263,6 +273,7 @@ mod tests {
             ("listne = \"x\"", &[], "listne"),
             ("poll_interval = \"1ms\"", &[], "poll_interval"),
             ("poll_interval = \"soon\"", &[], "poll_interval"),
+            ("farewell = \"2m\"", &[], "farewell"),
             ("", &[("COUNTERSIGN_LISTNE", "x")], "COUNTERSIGN_LISTNE"),
             ("listen = \"0.0.0.0:80\"", &[], "public_url"),
             ("listen = \"0.0.0.0:80\"\npublic_url = \"http://a.example\"", &[], "https://"),

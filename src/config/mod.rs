@@ -7,6 +7,7 @@ mod source;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
@@ -16,6 +17,8 @@ use url::Url;
 
 pub use load::{BadConfig, Environment};
 pub use source::{Credentials, Matcher, SourceConfig};
+
+const FAREWELL: SignedDuration = SignedDuration::from_secs(5);
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +36,10 @@ pub struct Config {
     /// How often each source is read through. 1 s to 1 h.
     #[serde(default = "default_poll_interval")]
     pub poll_interval: SignedDuration,
+    /// How long the portal goes on serving after it was told to stop, so that a balancer notices first. At most 1 min.
+    /// Default: 5 s with a `public_url`, nothing without.
+    #[serde(default)]
+    pub farewell: Option<SignedDuration>,
     /// What is logged: a level, or `tracing` directives such as `info,countersign::watcher=debug`.
     #[serde(default = "default_log")]
     pub log: String,
@@ -72,6 +79,10 @@ pub struct DatabaseConfig {
     /// The login that verifies and exports. Absent: the serving login. `COUNTERSIGN_DATABASE_READER_URL`.
     #[serde(default)]
     pub reader_url: Option<SecretString>,
+    /// Where changes are heard of, when `url` leads to a pooler that passes no notifications on. Absent: `url`.
+    /// `COUNTERSIGN_DATABASE_LISTEN_URL`.
+    #[serde(default)]
+    pub listen_url: Option<SecretString>,
     /// Whether `serve` runs pending migrations. Default true.
     #[serde(default)]
     pub migrate: Option<bool>,
@@ -123,6 +134,13 @@ impl Config {
         self.public_url.clone().unwrap_or_else(|| {
             Url::parse(&format!("http://{}", self.listen)).expect("a socket address makes an http address")
         })
+    }
+
+    /// How long a balancer in front is given to notice that the portal stops (P-20).
+    #[must_use]
+    pub fn farewell(&self) -> Duration {
+        let default = if self.public_url.is_some() { FAREWELL } else { SignedDuration::ZERO };
+        self.farewell.unwrap_or(default).unsigned_abs()
     }
 
     /// Whether cookies carry `__Host-` and `Secure`: everywhere but on plain http over loopback.

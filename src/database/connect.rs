@@ -4,22 +4,32 @@
 //! It must never weaken TLS because an environment variable said so, and never put a URL into an error: passwords live
 //! in URLs.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Connection, Executor, PgPool};
+use sqlx::{Executor, PgPool};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// Connections of one process: 16 in all, of which 4 are for decisions alone (P-05).
-const READS: u32 = 6;
+use super::pulse::{self, Pulse};
+
+/// Connections of one process: 16 in all, of which 4 are for decisions alone (P-05) and one is the pulse's. One more
+/// listens.
+const READS: u32 = 5;
 const PAGES: u32 = 6;
 const DECISIONS: u32 = 4;
 
-/// A connection that was used this recently was looked at when it came back.
-const JUST_USED: Duration = Duration::from_secs(1);
+/// How long a pool is waited for: a free connection, proof that it works, or a new one.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long an idle connection may take to prove that it works, so that there is time left for a new one.
+const PROOF: Duration = Duration::from_secs(1);
+/// A connection that worked so short a time ago needs no proof. Under load, asking before every use would be every other
+/// message.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Why a database URL is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,18 +117,50 @@ pub struct Database {
     pub pages: PgPool,
     /// For deciding and settling alone, so that a flood of page views cannot hold a decision up.
     pub decisions: PgPool,
+    listening: PgConnectOptions,
+    /// Whether the server answers.
+    pub pulse: Pulse,
 }
 
 impl Database {
     /// Makes the pools without connecting yet: a server that is away makes the first request fail, not this call.
     #[must_use]
     pub fn open(options: &PgConnectOptions) -> Self {
-        let looking = serving(options.clone()).options([("default_transaction_read_only", "on")]);
+        let pulse = Pulse::default();
         Self {
-            reads: pool(READS).connect_lazy_with(looking),
-            pages: writing(PAGES, options),
-            decisions: writing(DECISIONS, options),
+            reads: looking(READS, options, &pulse),
+            pages: writing(PAGES, options, &pulse),
+            decisions: writing(DECISIONS, options, &pulse),
+            listening: options.clone(),
+            pulse,
         }
+    }
+
+    /// As [`Database::open`], with another way to the same database for hearing of changes: a pooler in transaction mode
+    /// passes no notifications on (H-03).
+    #[must_use]
+    pub fn listening_by(self, options: PgConnectOptions) -> Self {
+        Self { listening: options, ..self }
+    }
+
+    /// A pool of one connection that stays: for listening, beside the other pools.
+    #[must_use]
+    pub fn listening(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(5))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(serving(self.listening.clone()))
+    }
+
+    /// Feels the pulse until told to stop: the duty that [`Pulse`] lives by.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn feel_pulse(&self, stop: CancellationToken) -> Result<(), Infallible> {
+        let options = PgConnectOptions::clone(&self.pages.connect_options());
+        self.pulse.beat(options, stop).await
     }
 
     /// Closes every connection, after those in use came back.
@@ -129,30 +171,53 @@ impl Database {
     }
 }
 
-fn pool(size: u32) -> PgPoolOptions {
+/// No step of borrowing or giving back waits for ever: a server that has frozen takes no connection with it. (The one
+/// wait without a limit, the pool's own look at a connection after `after_release`, follows an answer of this instant.)
+fn pool(size: u32, pulse: &Pulse) -> PgPoolOptions {
+    let pulse = pulse.clone();
     PgPoolOptions::new()
         .max_connections(size)
-        .acquire_timeout(Duration::from_secs(2))
-        // The pool would ask the server whether it is still there before every use. Under load that is every other
-        // message, about a connection that answered a moment ago; after a pause it is still asked.
+        .acquire_timeout(ACQUIRE)
+        // The pool's own test has no limit but the whole patience, which would be spent on the first dead connection.
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
+        .before_acquire(move |connection, meta| {
+            let trusted = pulse.trusts(meta.age);
             Box::pin(async move {
-                if meta.idle_for >= JUST_USED {
-                    connection.ping().await?;
+                match trusted {
+                    true if meta.idle_for < FRESH => Ok(true),
+                    true => pulse::answers(connection, PROOF).await,
+                    false => Ok(false),
                 }
-                Ok(true)
             })
         })
 }
 
-fn writing(size: u32, options: &PgConnectOptions) -> PgPool {
-    pool(size)
+/// Connections that cannot write. Asked for only after the server proved that it takes writes from others.
+fn looking(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+    pool(size, pulse)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                pulse::refuse_read_only(connection).await?;
+                connection.execute("set default_transaction_read_only = on").await.map(drop)
+            })
+        })
+        .connect_lazy_with(serving(options.clone()))
+}
+
+fn writing(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+    pool(size, pulse)
+        .after_connect(|connection, _| Box::pin(pulse::refuse_read_only(connection)))
         // P-03: a `begin` cancelled on its way leaves an open transaction in the pool (sqlx#4393), and the next writer's
         // "ok" would vanish with it. `BEGIN` first, because a bare `ROLLBACK` outside a transaction puts a warning into
-        // the server's log for every request. Connections that cannot write have nothing to lose and do without.
+        // the server's log for every request. The round trip is spent after the borrower has gone on. Connections that
+        // cannot write have nothing to lose and do without.
         .after_release(|connection, _| {
-            Box::pin(async move { connection.execute("BEGIN; ROLLBACK").await.map(|_| true) })
+            Box::pin(async move {
+                match tokio::time::timeout(ACQUIRE, connection.execute("BEGIN; ROLLBACK")).await {
+                    Ok(done) => done.map(|_| true),
+                    Err(_) => Err(pulse::too_late("a connection given back does not answer")),
+                }
+            })
         })
         .connect_lazy_with(serving(options.clone()))
 }

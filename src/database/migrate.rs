@@ -2,7 +2,9 @@
 //! fit this program?".
 //!
 //! It must never run as the serving login and never create a role. A migration only adds (expand now, contract one
-//! release later), so that the previous release keeps working while a new one starts (P-15).
+//! release later), so that the previous release keeps working while a new one starts (P-15). One that takes away what an
+//! older program needs says so: `comment on schema portal is 'oldest program: 7'`, the last migration of the oldest
+//! program that still works. From then on an older one does not start, and is not ready.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
@@ -23,10 +25,11 @@ pub enum SchemaState {
     Current,
     /// The database is older: these migrations are still to be run.
     Pending(Vec<i64>),
-    /// The database is newer. A process that already serves may go on; one that starts should not.
+    /// The database is newer: an upgrade is under way, or was taken back. `fits`: nothing this program needs is gone.
     Newer {
         database: i64,
         program: i64,
+        fits: bool,
     },
     /// A migration that was run is not the one this program carries.
     Altered(i64),
@@ -37,16 +40,16 @@ impl SchemaState {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         match self {
-            Self::Current => None,
+            Self::Current | Self::Newer { fits: true, .. } => None,
             Self::Pending(versions) => Some(format!(
                 "The database lacks {} of this program's migrations (the first is {}). Run `countersign migrate` with \
                  COUNTERSIGN_DATABASE_OWNER_URL set to the login of countersign_owner.",
                 versions.len(),
                 versions.first().copied().unwrap_or_default()
             )),
-            Self::Newer { database, program } => Some(format!(
-                "The database is newer than this program (migration {database}, this program knows {program}). \
-                 Install the release that migrated it, or a later one."
+            Self::Newer { database, program, .. } => Some(format!(
+                "The database is newer than this program can work with (migration {database}, this program knows \
+                 {program}). Install the release that migrated it, or a later one."
             )),
             Self::Altered(version) => Some(format!(
                 "Migration {version} was run here in another form than this program carries. Use the release that \
@@ -62,7 +65,10 @@ pub async fn load_state(conn: &mut PgConnection) -> Result<SchemaState, sqlx::Er
         .fetch_one(&mut *conn)
         .await?;
     let applied = if exists { list_applied(conn).await? } else { Vec::new() };
-    Ok(compare(&applied))
+    let remark = sqlx::query_scalar!("select obj_description(to_regnamespace('portal'), 'pg_namespace')")
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(compare(&applied, remark.as_deref()))
 }
 
 async fn list_applied(conn: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
@@ -73,11 +79,16 @@ async fn list_applied(conn: &mut PgConnection) -> Result<Vec<(i64, Vec<u8>)>, sq
     }
 }
 
-fn compare(applied: &[(i64, Vec<u8>)]) -> SchemaState {
-    let program = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
-    if let Some((database, _)) = applied.iter().rfind(|(version, _)| !MIGRATOR.version_exists(*version)) {
-        return SchemaState::Newer { database: *database, program };
+/// Whether a program that ends with migration `program` works with a schema that carries this remark.
+fn fits(remark: Option<&str>, program: i64) -> bool {
+    match remark.and_then(|remark| remark.strip_prefix("oldest program: ")) {
+        Some(oldest) => oldest.trim().parse().is_ok_and(|oldest: i64| oldest <= program),
+        None => true,
     }
+}
+
+fn compare(applied: &[(i64, Vec<u8>)], remark: Option<&str>) -> SchemaState {
+    let program = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or_default();
     let mut pending = Vec::new();
     for migration in MIGRATOR.iter() {
         match applied.iter().find(|(version, _)| *version == migration.version) {
@@ -88,7 +99,13 @@ fn compare(applied: &[(i64, Vec<u8>)]) -> SchemaState {
             Some(_) => {}
         }
     }
-    if pending.is_empty() { SchemaState::Current } else { SchemaState::Pending(pending) }
+    if !pending.is_empty() {
+        return SchemaState::Pending(pending);
+    }
+    match applied.iter().rfind(|(version, _)| !MIGRATOR.version_exists(*version)) {
+        Some((database, _)) => SchemaState::Newer { database: *database, program, fits: fits(remark, program) },
+        None => SchemaState::Current,
+    }
 }
 
 /// Why migrating did not work.
@@ -136,7 +153,7 @@ async fn migrate_on(conn: &mut PgConnection) -> Result<usize, MigrateFailure> {
     conn.lock().await.map_err(failure)?;
     conn.execute("set lock_timeout = '60s'").await?;
     let pending = match load_state(conn).await? {
-        SchemaState::Current => return Ok(0),
+        SchemaState::Current | SchemaState::Newer { fits: true, .. } => return Ok(0),
         SchemaState::Pending(pending) => pending.len(),
         unfit => return Err(MigrateFailure::Unfit(unfit.problem().unwrap_or_default())),
     };
@@ -166,18 +183,51 @@ mod tests {
 
     #[test]
     fn a_database_fits_exactly_when_every_migration_was_run_as_it_is() {
-        assert_eq!(compare(&applied()), SchemaState::Current);
-        assert_eq!(compare(&[]), SchemaState::Pending(MIGRATOR.iter().map(|migration| migration.version).collect()));
+        assert_eq!(compare(&applied(), None), SchemaState::Current);
+        assert_eq!(
+            compare(&[], None),
+            SchemaState::Pending(MIGRATOR.iter().map(|migration| migration.version).collect())
+        );
         let mut altered = applied();
         altered[0].1[0] ^= 1;
-        assert_eq!(compare(&altered), SchemaState::Altered(1));
+        assert_eq!(compare(&altered, None), SchemaState::Altered(1));
     }
 
     #[test]
-    fn a_newer_database_is_said_to_be_newer() {
+    fn a_newer_database_fits_unless_it_says_which_program_is_the_oldest_that_does() {
+        // P-15, F-36
         let mut newer = applied();
         newer.push((9_999, vec![0]));
-        let said = compare(&newer).problem().unwrap();
-        assert!(said.starts_with("The database is newer than this program (migration 9999"), "{said}");
+        assert_eq!(compare(&newer, None).problem(), None);
+        assert_eq!(compare(&newer, Some("oldest program: 1")).problem(), None);
+        for remark in ["oldest program: 9999", "oldest program: later"] {
+            let said = compare(&newer, Some(remark)).problem().unwrap();
+            assert!(
+                said.starts_with("The database is newer than this program can work with (migration 9999"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_database_of_which_a_migration_is_missing_or_altered_is_not_taken_for_newer() {
+        let mut newer = applied();
+        newer.push((9_999, vec![0]));
+        newer[1].1[0] ^= 1;
+        assert_eq!(compare(&newer, None), SchemaState::Altered(2));
+        newer.remove(1);
+        assert_eq!(compare(&newer, None), SchemaState::Pending(vec![2]));
+    }
+
+    #[test]
+    fn a_migration_that_takes_something_away_says_which_program_is_the_oldest_that_still_works() {
+        let takes_away = ["drop table", "drop column", "rename to", "rename column", "set not null", " type "];
+        for migration in MIGRATOR.iter().skip(1) {
+            let sql = migration.sql.as_str().to_lowercase();
+            let changes = |line: &&str| line.contains("alter ") || line.contains("drop ");
+            let found = sql.lines().filter(changes).find(|line| takes_away.iter().any(|words| line.contains(words)));
+            let says = sql.contains("comment on schema portal is 'oldest program: ");
+            assert!(found.is_none() || says, "migration {}: {found:?}", migration.version);
+        }
     }
 }

@@ -8,9 +8,11 @@ pub mod connect;
 pub mod migrate;
 pub mod open;
 pub mod private;
+pub mod pulse;
 pub mod roles;
 pub mod safety;
 
 pub use connect::{BadUrl, Database};
 pub use open::{DatabaseSettings, OpenError, Opened, Serving, open, open_for_serving};
+pub use pulse::Pulse;
 pub use roles::Role;

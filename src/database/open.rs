@@ -25,6 +25,8 @@ pub struct DatabaseSettings {
     pub owner_url: Option<SecretString>,
     /// The login that verifies and exports (`COUNTERSIGN_DATABASE_READER_URL`). Absent: the serving login.
     pub reader_url: Option<SecretString>,
+    /// Where the serving login hears of changes (`COUNTERSIGN_DATABASE_LISTEN_URL`). Absent: `url`.
+    pub listen_url: Option<SecretString>,
     /// Whether serving begins with the pending migrations.
     pub migrate: bool,
     /// Where a private Postgres lives.
@@ -139,15 +141,27 @@ pub async fn open_for_serving(settings: &DatabaseSettings, progress: fn(&str)) -
         migrate::migrate(&owner).await?;
     }
     let mut conn = connect(&connect::serving(app.clone())).await?;
-    if let Some(problem) = migrate::load_state(&mut conn).await?.problem() {
+    let state = migrate::load_state(&mut conn).await?;
+    if let Some(problem) = state.problem() {
         return Err(OpenError::Unfit(problem));
+    }
+    if let migrate::SchemaState::Newer { database, program, .. } = state {
+        tracing::warn!(
+            database,
+            program,
+            "the database is newer than this program, which works with it until it is replaced"
+        );
     }
     let found = safety::check(&mut conn).await?;
     if !found.is_empty() {
         return Err(OpenError::Unsafe(found));
     }
     conn.close().await?;
-    Ok(Serving { database: Database::open(&app), private })
+    let mut database = Database::open(&app);
+    if let Some(url) = &settings.listen_url {
+        database = database.listening_by(parse_url("COUNTERSIGN_DATABASE_LISTEN_URL", url)?);
+    }
+    Ok(Serving { database, private })
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {

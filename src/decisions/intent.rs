@@ -1,5 +1,6 @@
 //! The intent: one transaction that holds the right to decide, the approval, the form's key, the decision and its
-//! record. If it cannot be committed nothing is sent; once it is committed, no crash can lose it.
+//! record. If it cannot be committed nothing is sent; once it is committed, no crash can lose it; and where a lost answer
+//! leaves that open, it is looked up before anything else (`lost`).
 
 use sqlx::PgConnection;
 
@@ -57,8 +58,10 @@ impl Decisions {
             record_payload: payload.as_bytes(),
         };
         table::insert_with_record(&mut tx, &new).await?;
-        tx.commit().await?;
-        Ok((id, true))
+        match tx.commit().await {
+            Ok(()) => Ok((id, true)),
+            Err(error) => self.look_up_lost(person.account, ask, error).await.map(|id| (id, true)),
+        }
     }
 
     /// Somebody's decision already keeps this approval: say whose, before AWS is bothered.
@@ -129,7 +132,7 @@ pub(super) async fn find_by_key(
     }
 }
 
-fn key_hash(ask: &Ask) -> [u8; 32] {
+pub(super) fn key_hash(ask: &Ask) -> [u8; 32] {
     sha256(ask.key.as_bytes())
 }
 

@@ -9,6 +9,7 @@
 //! own marker read back; hold a transaction open across a call to AWS.
 
 mod intent;
+mod lost;
 mod outcome;
 mod pace;
 mod payload;
@@ -17,7 +18,7 @@ mod send;
 mod settle;
 mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -34,6 +35,7 @@ use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
 use crate::domain::people::Approver;
 use crate::domain::shown::{Difference, Fingerprint};
 use crate::domain::summary::{BadSummary, Summary, room_for};
+use crate::hints::{self, Hints, Topic};
 use crate::random::Random;
 use crate::store::approvals;
 
@@ -58,6 +60,8 @@ struct Inner {
     sends: TaskTracker,
     /// Tells those who wait that a decision has moved on.
     moved: broadcast::Sender<DecisionId>,
+    /// Tells them when it was moved elsewhere.
+    hints: OnceLock<Hints>,
 }
 
 /// How a decision reached the portal.
@@ -93,7 +97,7 @@ pub struct Ask {
     pub channel: Channel,
 }
 
-/// Why nothing was decided. In every case, nothing was sent to AWS.
+/// Why nothing was decided. In every case nothing was sent to AWS, and but for [`DecideError::Unknown`] nothing will be.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
     #[error(transparent)]
@@ -112,15 +116,20 @@ pub enum DecideError {
     KeyReused,
     #[error("AWS could not be read just now: {0}")]
     Unreadable(ReadError),
+    /// This post recorded nothing.
     #[error("the database did not answer")]
     Unavailable,
+    /// The database was cut off while it committed. If the decision was kept it will be sent; the same form sent again
+    /// counts once and finds out.
+    #[error("it is not known whether the database recorded it")]
+    Unknown,
 }
 
 impl From<sqlx::Error> for DecideError {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(
             error = &error as &dyn std::error::Error,
-            "a decision could not be recorded, so nothing was sent"
+            "a decision could not be recorded by this post, which sent nothing"
         );
         Self::Unavailable
     }
@@ -131,7 +140,23 @@ impl Decisions {
     pub fn new(pool: PgPool, reader: Reader, clock: Clock, random: Random) -> Self {
         let holder = random.uuid_v4();
         let (moved, _) = broadcast::channel(256);
-        Self(Arc::new(Inner { pool, reader, clock, random, holder, sends: TaskTracker::new(), moved }))
+        Self(Arc::new(Inner {
+            pool,
+            reader,
+            clock,
+            random,
+            holder,
+            sends: TaskTracker::new(),
+            moved,
+            hints: OnceLock::new(),
+        }))
+    }
+
+    /// Hears from `hints` what other replicas did, so that nobody waits longer for them than for this one.
+    #[must_use]
+    pub fn hearing(self, hints: &Hints) -> Self {
+        self.0.hints.get_or_init(|| hints.clone());
+        self
     }
 
     /// Decides: commits the intent with its record, and starts sending. Returns as soon as the intent is committed;
@@ -159,7 +184,11 @@ impl Decisions {
             return Ok(earlier);
         }
         match self.decide_anew(by, ask, words).await {
-            Err(held @ DecideError::AlreadyDeciding { .. }) => self.find_by_key(account, ask).await?.ok_or(held),
+            Err(held @ DecideError::AlreadyDeciding { .. }) => match self.find_by_key(account, ask).await {
+                // Who holds it may be this very form.
+                Err(DecideError::Unavailable) => Err(DecideError::Unknown),
+                found => found?.ok_or(held),
+            },
             decided => decided,
         }
     }
@@ -209,14 +238,19 @@ impl Decisions {
         let deadline = tokio::time::Instant::now() + at_most;
         loop {
             // Subscribed before looking, so that nothing is missed in between.
-            let mut moved = self.0.moved.subscribe();
+            let (mut moved, hints) = (self.0.moved.subscribe(), self.0.hints.get().map(Hints::listen));
             let view = self.find(id).await?.ok_or(sqlx::Error::RowNotFound)?;
             if view.is_answered() {
                 return Ok(view);
             }
-            // Another replica may do the sending; looking again now and then costs little.
+            // Another replica may do the sending, and its hint be late; looking again now and then costs little.
             let look_again = tokio::time::Instant::now() + Duration::from_millis(500);
-            let heard = async { while moved.recv().await.is_ok_and(|other| other != id) {} };
+            let heard = async {
+                tokio::select! {
+                    () = async { while moved.recv().await.is_ok_and(|other| other != id) {} } => {}
+                    () = hinted(hints, view.approval) => {}
+                }
+            };
             if tokio::time::timeout_at(deadline.min(look_again), heard).await.is_err()
                 && tokio::time::Instant::now() >= deadline
             {
@@ -260,6 +294,16 @@ impl Decisions {
         // Nobody listening is fine.
         let _ = self.0.moved.send(id);
     }
+}
+
+/// Returns when a hint is about this approval.
+async fn hinted(hints: Option<hints::Listener>, approval: ApprovalId) {
+    let Some(mut hints) = hints else { return std::future::pending().await };
+    while hints
+        .next()
+        .await
+        .is_some_and(|topic| !matches!(topic, Topic::Everything) && topic != Topic::Approval(approval))
+    {}
 }
 
 /// A one-use key for a form.

@@ -96,6 +96,11 @@ impl Decisions {
             let why = "AWS shows this decision's marker with the opposite verdict.";
             return self.keep_asking(decision, approval, why, None).await;
         }
+        if !is_ours && fate.is_inferred() && self.may_show_the_past(decision) {
+            let why =
+                "AWS does not show what became of the approval itself, and what it shows may be older than the send.";
+            return self.keep_asking(decision, approval, why, None).await;
+        }
         match fate {
             Fate::Open => Ok(()),
             fate if is_ours => {
@@ -134,6 +139,12 @@ impl Decisions {
                 self.stale(decision, approval, AtAws::Gone, &reason, None).await
             }
         }
+    }
+
+    /// Reads may lag behind: for as long after a send, what lacks its traces does not tell that it left none (F-37).
+    fn may_show_the_past(&self, decision: &Decision) -> bool {
+        let since = decision.sent_at.map(|at| self.0.clock.now().duration_since(at));
+        decision.may_have_landed() && since.is_some_and(|since| since < pace::QUARANTINE)
     }
 
     async fn accept(

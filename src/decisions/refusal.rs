@@ -77,10 +77,10 @@ impl Decisions {
     }
 }
 
-/// The stable name of a refusal, for records. `None`: a form to be corrected, or nothing to write to.
+/// The stable name of a refusal, for records. `None`: a form to be corrected, nothing to write to, or no refusal.
 fn name(refused: &DecideError) -> Option<&'static str> {
     match refused {
-        DecideError::BadSummary(_) | DecideError::Unavailable => None,
+        DecideError::BadSummary(_) | DecideError::Unavailable | DecideError::Unknown => None,
         DecideError::NoSuchApproval => Some("no_such_approval"),
         DecideError::NotAllowed(_) => Some("not_allowed"),
         DecideError::Changed { .. } => Some("changed"),

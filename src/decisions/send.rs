@@ -36,11 +36,8 @@ impl Decisions {
     }
 
     async fn try_send(&self, id: DecisionId) -> Result<(), Trouble> {
-        let Some((decision, approval)) = self.load(id).await? else { return Ok(()) };
-        if decision.state != State::Intent || !self.is_still_open(&decision, &approval).await? {
-            return Ok(());
-        }
-        let Some(decision) = self.claim(&decision, &approval).await? else { return Ok(()) };
+        let pulse = self.0.reader.database().pulse.clone();
+        let Some((decision, approval)) = pulse.or_dead(self.prepare(id)).await?? else { return Ok(()) };
         let held_up = decision.sent_at.is_none_or(|at| self.0.clock.now() >= at + pace::LEASE);
         let answer = match self.0.reader.gateway(&approval.gate.source) {
             // A process that was stopped in between: others count on nothing leaving after the lease, and the person's
@@ -57,7 +54,16 @@ impl Decisions {
                 message: format!("the source {} is no longer configured", approval.gate.source),
             },
         };
-        self.conclude_answer(&decision, &approval, answer).await
+        pulse.or_dead(self.conclude_answer(&decision, &approval, answer)).await?
+    }
+
+    /// Everything up to the moment from which AWS may be called. `None`: it may not.
+    async fn prepare(&self, id: DecisionId) -> Result<Option<(Decision, Approval)>, Trouble> {
+        let Some((decision, approval)) = self.load(id).await? else { return Ok(None) };
+        if decision.state != State::Intent || !self.is_still_open(&decision, &approval).await? {
+            return Ok(None);
+        }
+        Ok(self.claim(&decision, &approval).await?.map(|claimed| (claimed, approval)))
     }
 
     /// D-11: nothing leaves unless the approval was seen open within the last seconds.

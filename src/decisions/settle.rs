@@ -13,9 +13,9 @@ use crate::domain::decision::State;
 use crate::domain::ids::DecisionId;
 use crate::store::decisions::{self as table, Decision, ReadBack};
 
-/// How many decisions one pass takes, and how many of them at a time.
+/// How many decisions one pass takes. All at a time: each step may wait for AWS for as long as its lease lasts, and a source
+/// that hangs must not hold up the others (D-12). Steps hold no connection to the database while they wait.
 const PER_PASS: i64 = 64;
-const AT_A_TIME: usize = 8;
 
 impl Decisions {
     /// Takes every step that is due and nobody else is taking: sends intents, gives up on senders that never came back,
@@ -24,14 +24,16 @@ impl Decisions {
     /// # Errors
     /// Whatever the database says about finding them. Trouble with a single decision is logged and tried again.
     pub async fn step(&self) -> sqlx::Result<usize> {
-        let now = self.0.clock.now();
-        let due = {
-            let mut conn = self.0.pool.acquire().await?;
-            table::take_due(&mut conn, self.0.holder, now, now + pace::LEASE, PER_PASS).await?
-        };
+        let due = self.0.reader.database().pulse.or_dead(self.take_due()).await??;
         let count = due.len();
-        futures::stream::iter(due).for_each_concurrent(AT_A_TIME, |id| self.take_step(id)).await;
+        futures::stream::iter(due).for_each_concurrent(None, |id| self.take_step(id)).await;
         Ok(count)
+    }
+
+    async fn take_due(&self) -> sqlx::Result<Vec<DecisionId>> {
+        let now = self.0.clock.now();
+        let mut conn = self.0.pool.acquire().await?;
+        table::take_due(&mut conn, self.0.holder, now, now + pace::LEASE, PER_PASS).await
     }
 
     async fn take_step(&self, id: DecisionId) {
@@ -42,18 +44,23 @@ impl Decisions {
     }
 
     async fn try_step(&self, id: DecisionId) -> Result<(), Trouble> {
-        let Some((decision, approval)) = self.load(id).await? else { return Ok(()) };
+        let pulse = self.0.reader.database().pulse.clone();
+        let Some((decision, approval)) = pulse.or_dead(self.load(id)).await?? else { return Ok(()) };
+        if decision.state == State::Intent {
+            self.send(id).await;
+            return Ok(());
+        }
+        pulse.or_dead(self.settle(&decision, &approval)).await?
+    }
+
+    async fn settle(&self, decision: &Decision, approval: &Approval) -> Result<(), Trouble> {
         match decision.state {
-            State::Intent => {
-                self.send(id).await;
-                Ok(())
-            }
             // Its lease ran out: the sender died, or its answer is very late. Either way nobody knows.
             State::Submitting => {
                 let reason = "The program that sent it did not come back with an answer. Reading back.";
-                self.doubt(&decision, &approval, "unanswered", None, reason, "").await
+                self.doubt(decision, approval, "unanswered", None, reason, "").await
             }
-            State::Unsure => self.read_back(&decision, &approval).await,
+            State::Unsure => self.read_back(decision, approval).await,
             _ => Ok(()),
         }
     }

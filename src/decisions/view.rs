@@ -23,6 +23,8 @@ pub struct DecisionView {
     pub sent_summary: String,
     pub state: State,
     pub attempt: i32,
+    /// An attempt was never answered, and it was never found out whether it arrived.
+    pub may_have_arrived: bool,
     /// The number of the record that holds the intent.
     pub intent_seq: i64,
     /// Why it stands as it does, in a sentence for people.
@@ -49,6 +51,7 @@ pub(super) async fn find(conn: &mut PgConnection, id: DecisionId) -> sqlx::Resul
     let Some(decision) = table::find(conn, id).await? else { return Ok(None) };
     Ok(Some(DecisionView {
         sent_summary: sent_summary(&decision),
+        may_have_arrived: decision.state == State::Stale && decision.was_left_in_doubt(),
         id: decision.id,
         approval: decision.approval,
         account: decision.account,

@@ -360,9 +360,16 @@ impl Decision {
     pub fn may_have_landed(&self) -> bool {
         match self.state {
             State::Intent => self.doubt.is_some(),
-            State::Unsure => self.doubt.as_deref() != Some("too_late") || self.attempt > 1,
+            State::Unsure => self.was_left_in_doubt(),
             _ => self.attempt > 0,
         }
+    }
+
+    /// Whether an attempt was never answered. "Too late" is an answer, unless an earlier attempt may be what it was too
+    /// late for.
+    #[must_use]
+    pub fn was_left_in_doubt(&self) -> bool {
+        self.doubt.as_deref().is_some_and(|doubt| doubt != "too_late" || self.attempt > 1)
     }
 
     /// How long it has been waiting since it was made.

@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod approvals;
+pub mod changes;
 pub mod clock;
 pub mod decisions;
 pub mod history;

@@ -245,9 +245,13 @@ pub async fn mark_read(
     let names: Vec<String> = read.iter().map(|(name, _)| name.to_string()).collect();
     let times: Vec<jiff_sqlx::Timestamp> = read.iter().map(|(_, at)| at.to_sqlx()).collect();
     sqlx::query!(
-        "update portal.pipeline p set read_at = greatest(p.read_at, r.at), unreadable_since = null, unreadable_why = null
-        from unnest($2::text[], $3::timestamptz[]) r (name, at)
-        where p.source = $1 and p.name = r.name",
+        "with locked as materialized (
+            select p.name, r.at from portal.pipeline p
+            join unnest($2::text[], $3::timestamptz[]) r (name, at) on p.name = r.name
+            where p.source = $1 order by p.name for no key update of p)
+        update portal.pipeline p set read_at = greatest(p.read_at, locked.at), unreadable_since = null,
+            unreadable_why = null
+        from locked where p.source = $1 and p.name = locked.name",
         source.as_str(),
         &names,
         &times as _,

@@ -1,5 +1,6 @@
 //! Sessions. Secrets are known here only by their SHA-256.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -133,6 +134,25 @@ pub async fn find_session(
         problem: "has a form secret of another length".to_owned(),
     })?;
     Ok(Some(Found { person, csrf_secret, last_seen_at: row.last_seen_at.to_jiff() }))
+}
+
+/// Those of these sessions that live, with an account that is enabled and may look at something.
+pub async fn list_living(
+    conn: &mut PgConnection,
+    asked: &[SessionId],
+    now: Timestamp,
+    seen_since: Timestamp,
+) -> Result<HashSet<SessionId>, sqlx::Error> {
+    let asked: Vec<uuid::Uuid> = asked.iter().map(|session| session.0).collect();
+    let living = sqlx::query_scalar!(
+        "select s.id from portal.session s join portal.account a on a.id = s.account_id
+         where s.id = any ($1) and s.expires_at > $2 and s.last_seen_at > $3
+            and a.disabled_at is null and a.roles <> '{}' and not a.must_change_password",
+        &asked,
+        now.to_sqlx() as jiff_sqlx::Timestamp,
+        seen_since.to_sqlx() as jiff_sqlx::Timestamp
+    );
+    Ok(living.fetch_all(conn).await?.into_iter().map(SessionId).collect())
 }
 
 /// Keeps a session alive. Whoever holds one of the rows just now is not waited for: a page is worth more than the minute

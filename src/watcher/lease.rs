@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::database::Database;
 use crate::domain::ids::SourceName;
 use crate::store::sources;
 
@@ -20,7 +20,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Lease {
     name: String,
     holder: Uuid,
-    pool: PgPool,
+    database: Database,
     held: AtomicBool,
     taken: Notify,
     /// The sweep that needs it has come to its end for good.
@@ -28,11 +28,11 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(source: &SourceName, holder: Uuid, pool: PgPool) -> Arc<Self> {
+    pub(super) fn new(source: &SourceName, holder: Uuid, database: Database) -> Arc<Self> {
         Arc::new(Self {
             name: format!("watch/{source}"),
             holder,
-            pool,
+            database,
             held: AtomicBool::new(false),
             taken: Notify::new(),
             done: CancellationToken::new(),
@@ -92,12 +92,15 @@ impl Lease {
     }
 
     async fn try_take(&self) -> sqlx::Result<bool> {
-        let mut conn = self.pool.acquire().await?;
-        sources::take_lease(&mut conn, &self.name, self.holder, LASTS).await
+        let take = async {
+            let mut conn = self.database.pages.acquire().await?;
+            sources::take_lease(&mut conn, &self.name, self.holder, LASTS).await
+        };
+        self.database.pulse.or_dead(take).await?
     }
 
     async fn release(&self) -> sqlx::Result<()> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.database.pages.acquire().await?;
         sources::release_lease(&mut conn, &self.name, self.holder).await
     }
 }

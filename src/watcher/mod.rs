@@ -12,6 +12,7 @@ mod status;
 mod sweep;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::config::Matcher;
 use crate::domain::ids::SourceName;
 use crate::random::Random;
 use crate::store::sources;
+use crate::supervise::Supervisor;
 use lease::Lease;
 use sweep::Memory;
 
@@ -40,6 +42,7 @@ pub struct Watcher {
     poll_interval: Duration,
     sources: Vec<Arc<Source>>,
     handle: WatcherHandle,
+    supervisor: Supervisor,
 }
 
 /// One watched source.
@@ -108,7 +111,15 @@ impl Watcher {
             poll_interval: poll_interval.unsigned_abs(),
             sources,
             handle: WatcherHandle(Arc::new(seats)),
+            supervisor: Supervisor::default(),
         })
+    }
+
+    /// Counts the panics of its tasks there.
+    #[must_use]
+    pub fn supervised_by(mut self, supervisor: &Supervisor) -> Self {
+        self.supervisor = supervisor.clone();
+        self
     }
 
     #[must_use]
@@ -146,29 +157,46 @@ impl Watcher {
         status
     }
 
-    /// Sweeps every source again and again, until `stop`. Returns when every sweep under way has ended.
-    ///
-    /// # Errors
-    /// Whatever the database says about making the sources known.
-    ///
-    /// # Panics
-    /// When a sweep panicked: a watcher that has silently died would be worse than a process that ends.
-    pub async fn run(self, stop: CancellationToken) -> sqlx::Result<()> {
-        self.register().await?;
+    /// Sweeps every source again and again, until `stop`. Returns when every sweep under way has ended. A sweep that
+    /// panics is begun again and holds up no other source (P-21).
+    pub async fn run(self, stop: CancellationToken) {
         let watcher = Arc::new(self);
+        let registering = || {
+            let watcher = Arc::clone(&watcher);
+            async move { watcher.register().await }
+        };
+        watcher.supervisor.keep("making the sources known", &stop, registering).await;
         let holder = watcher.random.uuid_v4();
         let mut tasks = JoinSet::new();
         for source in &watcher.sources {
-            let lease = Lease::new(&source.gateway.source().name, holder, watcher.reader.database().pages.clone());
-            tasks.spawn(Arc::clone(&lease).keep(stop.clone()));
-            tasks.spawn(Arc::clone(&watcher).run_source(Arc::clone(source), lease, stop.clone()));
+            let lease = Lease::new(&source.gateway.source().name, holder, watcher.reader.database().clone());
+            tasks.spawn(Arc::clone(&watcher).keep_lease(Arc::clone(&lease), stop.clone()));
+            tasks.spawn(Arc::clone(&watcher).keep_sweeping(Arc::clone(source), lease, stop.clone()));
         }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                std::panic::resume_unwind(error.into_panic());
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn keep_lease(self: Arc<Self>, lease: Arc<Lease>, stop: CancellationToken) {
+        let begin = || {
+            let keeping = Arc::clone(&lease).keep(stop.clone());
+            async move {
+                keeping.await;
+                Ok::<(), Infallible>(())
             }
-        }
-        Ok(())
+        };
+        self.supervisor.keep("holding the right to watch", &stop, begin).await;
+    }
+
+    async fn keep_sweeping(self: Arc<Self>, source: Arc<Source>, lease: Arc<Lease>, stop: CancellationToken) {
+        let begin = || {
+            let sweeping = Arc::clone(&self).run_source(Arc::clone(&source), Arc::clone(&lease), stop.clone());
+            async move {
+                sweeping.await;
+                Ok::<(), Infallible>(())
+            }
+        };
+        self.supervisor.keep("watching", &stop, begin).await;
+        lease.sweep_ended();
     }
 
     async fn run_source(self: Arc<Self>, source: Arc<Source>, lease: Arc<Lease>, stop: CancellationToken) {
@@ -185,7 +213,6 @@ impl Watcher {
                 () = lease.taken() => {}
             }
         }
-        lease.sweep_ended();
     }
 
     /// The poll interval, a tenth more or less, so that sources and replicas drift apart.

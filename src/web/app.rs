@@ -25,7 +25,8 @@ impl App {
     pub fn start(state: AppState, listener: TcpListener) -> std::io::Result<Running> {
         let requests = TaskTracker::new();
         let router = layers::around(routes::router(&state), &state, requests.clone());
-        let listening = Listening::start(listener, router, state.config.trusted_proxies.clone())?;
+        let trusted = state.config.trusted_proxies.clone();
+        let listening = Listening::start(listener, router, trusted, &state.readiness)?;
         Ok(Running { address: listening.address, state, listening, requests })
     }
 }
@@ -39,15 +40,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// Tells probers that no more requests are wanted; goes on serving (P-20).
+    /// Tells probers that no more requests are wanted, and open pages to come back elsewhere; goes on serving (P-20).
     pub fn leave(&self) {
         self.state.readiness.leave();
+        self.state.streams.leave();
     }
 
     /// Stops: no new connections, and at most `patience` for the requests that run. Their work, which nobody can cancel,
     /// is waited for within the same time.
     pub async fn stop(self, patience: Duration) {
         self.leave();
+        self.state.readiness.stop();
+        self.state.streams.leave();
         let deadline = tokio::time::Instant::now() + patience;
         self.listening.stop(patience).await;
         self.requests.close();

@@ -1,9 +1,10 @@
 //! What the portal does by itself while it serves: watching, settling, following the database's clock, tidying up. Each
 //! duty is one step that tests call by hand, and a loop here that calls it on time.
 //!
-//! A step that fails is logged and comes round again. A loop that dies ends the process ([`Duties::died`]): a portal that
-//! has silently stopped watching would be worse than one that is restarted.
+//! A step that fails is logged and comes round again. One that panics is started again by the [`crate::supervise::Supervisor`], which tells
+//! `/readyz` when that happens again and again (P-21).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
@@ -19,10 +20,18 @@ use crate::store;
 use crate::watcher::Watcher;
 
 const SETTLING: Duration = Duration::from_secs(1);
+/// How many settle beside each other: while one waits for a source that hangs, the others go on with the rest (D-12). They
+/// keep out of each other's way as replicas do.
+const SETTLERS: usize = 3;
+/// A stream whose session has ended is open for no longer than this and the time of a query (S-27: 5 s).
+const STREAMS: Duration = Duration::from_secs(3);
 const STRANGERS: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
 const TIDYING: Duration = Duration::from_secs(600);
+
+/// From this difference on the operator is told: AWS takes no signature that is five minutes off.
+const CLOCK_WRONG: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long a form's one-use key is remembered (D-03).
 const KEYS_LIVE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -33,8 +42,9 @@ const STRANGE_EMAILS: i64 = 10_000;
 pub struct Duties {
     state: AppState,
     stop: CancellationToken,
-    died: CancellationToken,
     tasks: TaskTracker,
+    /// Stops the pulse: last, because the other loops may hang on the database without it.
+    pulse: CancellationToken,
 }
 
 impl Duties {
@@ -44,29 +54,31 @@ impl Duties {
         let duties = Self {
             state: state.clone(),
             stop: CancellationToken::new(),
-            died: CancellationToken::new(),
+            pulse: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let stop = duties.stop.clone();
-        duties.spawn("watching", async move { watcher.run(stop).await });
-        duties.every(SETTLING, "settling decisions", settle);
+        tokio::spawn(feel_pulse(state.clone(), duties.pulse.clone()));
+        // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
+        duties.tasks.spawn(watcher.run(duties.stop.clone()));
+        duties.hear();
+        duties.every(STREAMS, "checking who still listens", |state| async move {
+            state.streams.end_over(&state.accounts).await.map(drop)
+        });
+        for _ in 0..SETTLERS {
+            duties.every(SETTLING, "settling decisions", settle);
+        }
         duties.every(
             STRANGERS,
             "counting strangers",
             |state| async move { state.accounts.flush_stranger_counts().await },
         );
         duties.every(CLOCK, "following the database's clock", |state| async move {
-            follow_database_clock(&state.database, &state.clock).await
+            unless_dead(&state, follow_database_clock(&state.database, &state.clock)).await
         });
         duties.every(SESSIONS, "ending sessions whose time is over", end_sessions);
         duties.every(TIDYING, "tidying", tidy);
         duties.tasks.close();
         duties
-    }
-
-    /// Returns when a loop has died. The process should end then, and be started again.
-    pub async fn died(&self) {
-        self.died.cancelled().await;
     }
 
     /// Ends every loop after the step it is in, then hands in what was counted.
@@ -76,61 +88,94 @@ impl Duties {
         if let Err(error) = self.state.accounts.flush_stranger_counts().await {
             tracing::warn!(%error, "the last counts of strangers could not be recorded");
         }
+        self.pulse.cancel();
     }
 
-    /// Runs `step` now and then, until stopped. A step under way is always finished: it may hold a transaction (P-02).
-    fn every<F, E>(&self, period: Duration, what: &'static str, step: impl Fn(AppState) -> F + Send + 'static)
-    where
+    /// Hears of changes made here and on other replicas, until stopped.
+    fn hear(&self) {
+        let (stop, state) = (self.stop.clone(), self.state.clone());
+        self.tasks.spawn(async move {
+            let begin = || state.hearing.clone().run(stop.clone());
+            state.supervisor.keep("hearing of changes", &stop, begin).await;
+        });
+    }
+
+    /// Runs `step` now and then, until stopped.
+    fn every<F, E>(
+        &self,
+        period: Duration,
+        what: &'static str,
+        step: impl Fn(AppState) -> F + Clone + Send + Sync + 'static,
+    ) where
         F: Future<Output = Result<(), E>> + Send,
         E: std::fmt::Display + Send + 'static,
     {
         let (stop, state) = (self.stop.clone(), self.state.clone());
-        self.spawn(what, async move {
-            let mut ticks = tokio::time::interval(period);
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok::<(), E>(()),
-                    _ = ticks.tick() => {}
-                }
-                if let Err(error) = step(state.clone()).await {
-                    tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
-                }
-            }
-        });
-    }
-
-    fn spawn<E: std::fmt::Display + Send + 'static>(
-        &self,
-        what: &'static str,
-        duty: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
-        let died = self.died.clone();
-        let task = tokio::spawn(duty);
         self.tasks.spawn(async move {
-            match task.await {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => tracing::error!(%error, duty = what, "a duty ended"),
-                Err(error) => tracing::error!(%error, duty = what, "a duty died"),
-            }
-            died.cancel();
+            let begin = || {
+                let (stop, state, step) = (stop.clone(), state.clone(), step.clone());
+                async move {
+                    again_and_again(period, what, &stop, || step(state.clone())).await;
+                    Ok::<(), Infallible>(())
+                }
+            };
+            state.supervisor.keep(what, &stop, begin).await;
         });
     }
+}
+
+/// A step under way is always finished: it may hold a transaction (P-02).
+async fn again_and_again<F, E>(period: Duration, what: &str, stop: &CancellationToken, step: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = step().await {
+            tracing::warn!(%error, duty = what, "a duty could not be done; it comes round again");
+        }
+    }
+}
+
+async fn feel_pulse(state: AppState, stop: CancellationToken) {
+    let begin = || {
+        let (database, stop) = (state.database.clone(), stop.clone());
+        async move { database.feel_pulse(stop).await }
+    };
+    state.supervisor.keep("feeling the database's pulse", &stop, begin).await;
 }
 
 /// Takes steps for as long as there are any.
 async fn settle(state: AppState) -> Result<(), sqlx::Error> {
-    while state.decisions.step().await? > 0 {}
+    while !state.readiness.stopping().is_cancelled() && state.decisions.step().await? > 0 {}
     Ok(())
 }
 
 async fn end_sessions(state: AppState) -> Result<(), Unavailable> {
-    while state.accounts.end_sessions_over().await? > 0 {}
+    while unless_dead(&state, state.accounts.end_sessions_over()).await? > 0 {}
     Ok(())
+}
+
+/// A step that hangs on a database that is no longer there would be this duty's last.
+async fn unless_dead<T, E>(state: &AppState, step: impl Future<Output = Result<T, E>>) -> Result<T, E>
+where
+    E: From<sqlx::Error>,
+{
+    state.database.pulse.or_dead(step).await?
 }
 
 /// Forgets what no longer limits or protects anybody. None of it is ever recorded.
 async fn tidy(state: AppState) -> Result<(), sqlx::Error> {
+    unless_dead(&state, tidy_up(&state)).await
+}
+
+async fn tidy_up(state: &AppState) -> Result<(), sqlx::Error> {
     let now = state.clock.now();
     let mut connection = state.database.pages.acquire().await?;
     store::decisions::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;
@@ -149,6 +194,48 @@ pub async fn follow_database_clock(database: &Database, clock: &Clock) -> Result
     // The answer was made somewhere between the two looks at our own clock.
     let half = SignedDuration::from_micros(i64::try_from(after.duration_since(before).as_micros() / 2).unwrap_or(0));
     let here = before.checked_add(half).unwrap_or(after);
-    clock.set_offset(there.duration_since(here));
+    let offset = there.duration_since(here);
+    if offset.abs() >= CLOCK_WRONG {
+        tracing::warn!(
+            seconds = offset.as_secs(),
+            "This machine's clock is not the database's. What replicas share goes by the database's; set this one (NTP)"
+        );
+    }
+    clock.set_offset(offset);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::Supervisor;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test]
+    async fn a_duty_goes_on_after_a_step_that_failed_and_after_one_that_panicked() {
+        // P-21
+        let (supervisor, stop, steps) = (Supervisor::default(), CancellationToken::new(), Arc::new(AtomicU32::new(0)));
+        let begin = || {
+            let (stop, steps) = (stop.clone(), steps.clone());
+            async move {
+                let step = || async {
+                    match steps.fetch_add(1, Ordering::SeqCst) {
+                        0 => Err("the database is away"),
+                        1 => panic!("a fault of the program"),
+                        2 => Ok(()),
+                        _ => {
+                            stop.cancel();
+                            Ok(())
+                        }
+                    }
+                };
+                again_and_again(Duration::from_millis(1), "counting", &stop, step).await;
+                Ok::<(), Infallible>(())
+            }
+        };
+        supervisor.keep("counting", &stop, begin).await;
+        assert_eq!(steps.load(Ordering::SeqCst), 4);
+        assert_eq!(supervisor.panics(), [("counting", 1)]);
+    }
 }

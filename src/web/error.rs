@@ -58,7 +58,8 @@ impl Failure {
         Self::new(StatusCode::CONFLICT).saying(text)
     }
 
-    /// 503 with `Retry-After`: nothing was done, trying again is right.
+    /// 503 with `Retry-After`. Whoever knows what was done and what was not says so; otherwise the page admits that
+    /// nobody does.
     #[must_use]
     pub fn unavailable(after: Duration) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE).after(after)
@@ -76,6 +77,17 @@ impl Failure {
     pub fn saying(mut self, text: impl Into<String>) -> Self {
         self.said.text = Some(text.into());
         self
+    }
+
+    /// Says that nothing was done, where the database failed before anything could be.
+    #[must_use]
+    pub fn before_anything(self) -> Self {
+        if self.status != StatusCode::SERVICE_UNAVAILABLE {
+            return self;
+        }
+        self.saying(
+            "The portal's database does not answer just now, so this request did nothing. Try again in a moment.",
+        )
     }
 
     /// Offers this as the next step.

@@ -72,9 +72,9 @@ async fn admit(app: &AppState, gate: Gate, request: &mut Parts) -> Result<Option
         app.accounts.count_foreign_request();
         return Err(answer(foreign));
     }
-    let mut visitor = recognise(app, request).await.map_err(answer)?;
+    let mut visitor = recognise(app, gate, request).await.map_err(answer)?;
     let mut fresh = None;
-    if visitor.person.is_none() {
+    if visitor.person.is_none() && gate.kind != Kind::Stream {
         (visitor.binding, fresh) = bind_browser(app, request);
     }
     request.extensions.insert(visitor.clone());
@@ -86,10 +86,15 @@ fn answer(failure: Failure) -> Box<Response> {
     Box::new(failure.into_response())
 }
 
-async fn recognise(app: &AppState, request: &Parts) -> Result<Visitor, Failure> {
+async fn recognise(app: &AppState, gate: Gate, request: &Parts) -> Result<Visitor, Failure> {
     let Some(secret) = app.cookies().find(&request.headers, Cookie::Session) else { return Ok(Visitor::default()) };
     let client = Client::of(&request.extensions);
-    let found = app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await?;
+    let found = match gate.kind {
+        Kind::Decision => app.accounts.person_deciding(secret, client).await,
+        Kind::Stream => app.accounts.person(secret, client, false).await,
+        _ => app.accounts.person(secret, client, is_activity(&request.method, &request.headers)).await,
+    };
+    let found = found.map_err(|error| Failure::from(error).before_anything())?;
     Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
         person: Some(person),
         binding: Some(Binding::new(csrf.expose())),
@@ -107,11 +112,13 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
         (Access::SetupOnly, _) => match app.accounts.no_account_exists().await {
             Ok(true) => Ok(()),
             Ok(false) => Err(answer(Failure::not_found())),
-            Err(error) => Err(answer(error.into())),
+            Err(error) => Err(answer(Failure::from(error).before_anything())),
         },
         (Access::AnyOf(roles), Some(person)) if roles.iter().any(|role| person.roles.has(*role)) => Ok(()),
         // Nothing but a password of their own first.
-        (Access::AnyOf(_), Some(person)) if person.must_change_password && request.method.is_safe() => {
+        (Access::AnyOf(_), Some(person))
+            if person.must_change_password && request.method.is_safe() && gate.kind != Kind::Stream =>
+        {
             Err(Box::new(Redirect::to("/me").into_response()))
         }
         (Access::AnyOf(roles), Some(person)) => {
@@ -125,7 +132,7 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
             }
             Err(answer(Failure::forbidden(text)))
         }
-        (Access::SignedIn | Access::AnyOf(_), None) if request.method.is_safe() => {
+        (Access::SignedIn | Access::AnyOf(_), None) if request.method.is_safe() && gate.kind != Kind::Stream => {
             Err(Box::new(Redirect::to(&returning::sign_in_for(&request.uri)).into_response()))
         }
         (Access::SignedIn | Access::AnyOf(_), None) => {

@@ -2,13 +2,13 @@
 //! most once a second however many ask (P-16), and names what is missing without versions, names or addresses.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::layers::dress::AsIs;
 use super::state::AppState;
@@ -24,14 +24,34 @@ pub struct Readiness(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    leaving: AtomicBool,
-    last: Mutex<Option<(Instant, Vec<&'static str>)>>,
+    leaving: CancellationToken,
+    stopping: CancellationToken,
+    last: Mutex<Option<(Instant, Vec<String>)>>,
 }
 
 impl Readiness {
     /// From now on the portal is not ready: it is about to stop (P-20).
     pub fn leave(&self) {
-        self.0.leaving.store(true, Ordering::SeqCst);
+        self.0.leaving.cancel();
+    }
+
+    /// From now on nothing new is accepted.
+    pub fn stop(&self) {
+        self.leave();
+        self.0.stopping.cancel();
+    }
+
+    /// Cancelled while probers are given time to notice that the portal is about to stop. Requests are answered as ever,
+    /// each on the last answer of its connection.
+    #[must_use]
+    pub fn leaving(&self) -> &CancellationToken {
+        &self.0.leaving
+    }
+
+    /// Cancelled when no more connections are accepted. An answer without an end of its own must end now.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
     }
 }
 
@@ -42,7 +62,7 @@ pub async fn alive() -> Response {
 
 /// `GET /readyz`: requests are welcome, or one line for each reason why not.
 pub async fn ready(State(app): State<AppState>) -> Response {
-    if app.readiness.0.leaving.load(Ordering::SeqCst) {
+    if app.readiness.leaving().is_cancelled() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
     // Whoever comes while the question is being asked waits for the same answer.
@@ -64,14 +84,21 @@ pub async fn ready(State(app): State<AppState>) -> Response {
 }
 
 /// What stands between the portal and its work. The details go to the log; probers are strangers.
-async fn what_is_missing(app: &AppState) -> Vec<&'static str> {
+async fn what_is_missing(app: &AppState) -> Vec<String> {
+    let again_and_again = |task: &str| format!("a part of the portal fails again and again: {task}");
+    let mut missing: Vec<String> = app.supervisor.troubled().into_iter().map(again_and_again).collect();
+    missing.extend(what_the_database_lacks(app).await.into_iter().map(str::to_owned));
+    missing
+}
+
+async fn what_the_database_lacks(app: &AppState) -> Vec<&'static str> {
     let Ok(mut connection) = app.database.pages.acquire().await else {
         return vec!["the database cannot be reached"];
     };
     let mut missing = Vec::new();
     match migrate::load_state(&mut connection).await {
         // A newer schema is an upgrade under way: this replica goes on until it is replaced.
-        Ok(SchemaState::Current | SchemaState::Newer { .. }) => {}
+        Ok(SchemaState::Current | SchemaState::Newer { fits: true, .. }) => {}
         Ok(state) => {
             tracing::warn!(problem = state.problem(), "not ready: migrations");
             missing.push("the database's migrations are not current");

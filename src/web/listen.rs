@@ -1,21 +1,25 @@
 //! Accepts connections and hands their requests to the router (P-10). An own loop, because the framework's never closes
 //! a connection that stays silent or dribbles. Limits: how long a request's head may take (which also ends idle
-//! connections), how many connections there may be, and how many from one address.
+//! connections), how many connections there may be, and how many from one address; `flow` limits how long an answer may
+//! wait to be taken.
 //!
 //! It must never read a request: what a request may be is `layers::limits`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
+use futures::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,10 +28,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::flow::{self, Flow};
+use super::health::Readiness;
 use super::layers::Peer;
 
 /// Head of a request, and silence between two.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a connection that was just made has for its first request when the portal stops.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 2_048;
 const PER_ADDRESS: u32 = 64;
 const HEADERS: usize = 64;
@@ -39,8 +47,7 @@ const BUFFER: usize = 64 * 1024;
 pub struct Listening {
     pub address: SocketAddr,
     connections: TaskTracker,
-    /// Stop accepting; close connections after the request they are in.
-    soft: CancellationToken,
+    readiness: Readiness,
     /// Drop what is still there.
     hard: CancellationToken,
 }
@@ -50,19 +57,24 @@ impl Listening {
     ///
     /// # Errors
     /// The listener has no address.
-    pub fn start(listener: TcpListener, router: Router, trusted: Vec<IpNet>) -> std::io::Result<Self> {
+    pub fn start(
+        listener: TcpListener,
+        router: Router,
+        trusted: Vec<IpNet>,
+        readiness: &Readiness,
+    ) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
         let connections = TaskTracker::new();
-        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let hard = CancellationToken::new();
         let door = Door { trusted, all: Arc::new(Semaphore::new(CONNECTIONS)), by_address: Arc::default() };
-        let serving = Serving { router, soft: soft.clone(), hard: hard.clone() };
+        let serving = Serving { router, readiness: readiness.clone(), hard: hard.clone() };
         connections.spawn(accept(listener, door, serving, connections.clone()));
-        Ok(Self { address, connections, soft, hard })
+        Ok(Self { address, connections, readiness: readiness.clone(), hard })
     }
 
     /// Stops accepting, lets requests end for at most `patience`, then drops what is left.
     pub async fn stop(self, patience: Duration) {
-        self.soft.cancel();
+        self.readiness.stop();
         self.connections.close();
         if tokio::time::timeout(patience, self.connections.wait()).await.is_err() {
             tracing::warn!(left = self.connections.len(), "connections were cut off at the end of their time");
@@ -75,23 +87,25 @@ impl Listening {
 #[derive(Clone)]
 struct Serving {
     router: Router,
-    soft: CancellationToken,
+    readiness: Readiness,
     hard: CancellationToken,
 }
 
 async fn accept(listener: TcpListener, door: Door, serving: Serving, connections: TaskTracker) {
+    let admit = |(stream, peer): (TcpStream, SocketAddr)| {
+        let address = peer.ip().to_canonical();
+        // Nobody is owed an answer here: a full house closes the door.
+        if let Some(ticket) = door.admit(address) {
+            connections.spawn(converse(stream, address, serving.clone(), ticket));
+        }
+    };
     loop {
         let accepted = tokio::select! {
-            () = serving.soft.cancelled() => return,
+            () = serving.readiness.stopping().cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let address = peer.ip().to_canonical();
-                // Nobody is owed an answer here: a full house closes the door.
-                let Some(ticket) = door.admit(address) else { continue };
-                connections.spawn(converse(stream, address, serving.clone(), ticket));
-            }
+            Ok(accepted) => admit(accepted),
             Err(error) => {
                 // Out of file descriptors, or the client was gone already. The next try must not spin.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -99,28 +113,32 @@ async fn accept(listener: TcpListener, door: Door, serving: Serving, connections
             }
         }
     }
+    // Whoever the operating system has already let in must not find the door slammed.
+    while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+        admit(accepted);
+    }
 }
 
 async fn converse(stream: TcpStream, address: IpAddr, serving: Serving, _ticket: Ticket) {
-    // Answers are small: waiting to fill a packet only delays them.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = flow::prepare(&stream) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
-    let router = serving.router;
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(address));
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
-    });
+    let Serving { router, readiness, hard } = serving;
+    let asked = Arc::new(AtomicBool::new(false));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Flow::new(stream)), service(router, address, readiness.clone(), asked.clone()));
     let mut connection = std::pin::pin!(connection);
+    let mut leave = std::pin::pin!(async {
+        readiness.stopping().cancelled().await;
+        if !asked.load(Ordering::SeqCst) {
+            tokio::time::sleep(FIRST_REQUEST).await;
+        }
+    });
     let mut leaving = false;
     loop {
         tokio::select! {
@@ -130,13 +148,36 @@ async fn converse(stream: TcpStream, address: IpAddr, serving: Serving, _ticket:
                 }
                 return;
             }
-            () = serving.soft.cancelled(), if !leaving => {
+            () = leave.as_mut(), if !leaving => {
                 leaving = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = serving.hard.cancelled() => return,
+            () = hard.cancelled() => return,
         }
     }
+}
+
+/// What answers the requests of one connection. `asked` becomes true with the first.
+fn service(
+    router: Router,
+    address: IpAddr,
+    readiness: Readiness,
+    asked: Arc<AtomicBool>,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    service_fn(move |request: Request<Incoming>| {
+        asked.store(true, Ordering::SeqCst);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(address));
+        let (router, readiness) = (router.clone(), readiness.clone());
+        async move {
+            let mut response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+            // Told with an answer, the client cannot be sending its next request while the connection is closed.
+            if readiness.leaving().is_cancelled() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        }
+    })
 }
 
 /// How many connections each address has; addresses without any are not kept.

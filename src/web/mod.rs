@@ -13,7 +13,9 @@ pub mod csrf;
 pub mod display;
 pub mod duties;
 pub mod error;
+pub mod events;
 pub mod extract;
+mod flow;
 pub mod guard;
 pub mod health;
 pub mod joint;
@@ -26,6 +28,7 @@ pub mod routes;
 pub mod session;
 pub mod shell;
 pub mod state;
+pub mod streams;
 
 pub use app::{App, Running};
 pub use csrf::CsrfForm;

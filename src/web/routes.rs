@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::error::Failure;
 use super::guard::{self, Gate};
 use super::state::AppState;
-use super::{approver, assets, auditor, health, session};
+use super::{approver, assets, auditor, events, health, session};
 use crate::domain::people::Role;
 
 /// Who may use a route.
@@ -32,6 +32,9 @@ pub enum Kind {
     Page,
     /// As `Page`, and the request may decide an approval: it must come from our own page, never from an address bar.
     Decision,
+    /// A page's own script, which stays connected: never a person's doing (S-26), and answered with a status rather than
+    /// sent to sign in.
+    Stream,
     /// A prober: no session is looked up, so that these answer without a database (P-16).
     Machine,
     /// A static file: as `Machine`.
@@ -87,6 +90,7 @@ pub fn table() -> Vec<Route> {
         Route::post("/me/sessions/{id}/end", SignedIn, post(session::me::end_session)),
         Route::post("/me/sessions/end-others", SignedIn, post(session::me::end_others)),
         Route::post("/me/sessions/end-all", SignedIn, post(session::me::end_all)),
+        Route::get("/events", ANY_ROLE, get(events::listen)).of(Kind::Stream),
         Route::get("/healthz", Public, get(health::alive)).of(Kind::Machine),
         Route::get("/readyz", Public, get(health::ready)).of(Kind::Machine),
         Route::get("/static/{hash}/{file}", Public, get(assets::show)).of(Kind::Asset),

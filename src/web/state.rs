@@ -7,6 +7,7 @@ use super::approver::Queue;
 use super::cookie::Cookies;
 use super::health::Readiness;
 use super::joint::JointRead;
+use super::streams::Streams;
 use crate::accounts::Accounts;
 use crate::approvals::Reader;
 use crate::clock::Clock;
@@ -14,7 +15,9 @@ use crate::codepipeline::{ConnectError, Gateway, Settings};
 use crate::config::Config;
 use crate::database::Database;
 use crate::decisions::Decisions;
+use crate::hints::Hearing;
 use crate::random::Random;
+use crate::supervise::Supervisor;
 use crate::watcher::{Watcher, WatcherHandle};
 
 /// The portal's parts, as handlers see them.
@@ -28,8 +31,11 @@ pub struct AppState {
     pub reader: Reader,
     pub decisions: Decisions,
     pub watcher: WatcherHandle,
+    pub hearing: Hearing,
+    pub streams: Streams,
     pub readiness: Readiness,
     pub queue: Arc<JointRead<Queue>>,
+    pub supervisor: Supervisor,
 }
 
 /// What the parts are made from. `serve`, the demo and the tests differ in nothing else.
@@ -64,8 +70,12 @@ impl AppState {
             gateways.push(Gateway::open(&source, aws.clone(), &random).await?);
         }
         let reader = Reader::new(database.clone(), clock.clone(), random.clone(), gateways);
+        let supervisor = Supervisor::default();
         let watcher = Watcher::new(&reader, &clock, &random, config.poll_interval).map_err(AssembleError::Pattern)?;
-        let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone());
+        let watcher = watcher.supervised_by(&supervisor);
+        let hearing = Hearing::new(database.clone(), random.clone());
+        let decisions = Decisions::new(database.decisions.clone(), reader.clone(), clock.clone(), random.clone())
+            .hearing(hearing.hints());
         let state = Self {
             clock,
             random,
@@ -75,8 +85,11 @@ impl AppState {
             reader,
             decisions,
             watcher: watcher.handle(),
+            hearing,
+            streams: Streams::default(),
             readiness: Readiness::default(),
             queue: Arc::default(),
+            supervisor,
         };
         Ok((state, watcher))
     }

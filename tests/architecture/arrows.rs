@@ -1,6 +1,6 @@
 //! Arrows between modules point down only (docs/ARCHITECTURE.md).
 
-use crate::sources::{Source, list_sources};
+use crate::sources::{Source, list_files, list_sources, read, root};
 
 /// From the outside in. A module may use those of later lines, never one of its own line or above.
 const LAYERS: &[&[&str]] = &[
@@ -10,13 +10,13 @@ const LAYERS: &[&[&str]] = &[
     &["watcher"],
     &["decisions"],
     &["approvals", "accounts"],
-    &["audit"],
+    &["audit", "hints"],
     &["store"],
     &["codepipeline", "database"],
     &["telemetry", "shutdown"],
     &["config"],
     &["domain"],
-    &["clock", "random"],
+    &["clock", "random", "supervise"],
 ];
 
 /// Stands beside the layers: used by the commands and the demo, uses only these.
@@ -165,5 +165,18 @@ fn sql_from_strings_stays_in_the_database_module() {
             "{}: write a checked query, or use QueryBuilder",
             source.path
         );
+    }
+}
+
+#[test]
+fn no_lock_outlives_its_transaction() {
+    // H-03: a session's lock vanishes on failover, and leaks or misleads behind a pooler.
+    let mut files = list_files(&root().join("src"), "rs");
+    files.extend(list_files(&root().join("migrations"), "sql"));
+    for file in files {
+        let text = read(&file).to_lowercase();
+        for lock in ["pg_advisory_lock", "pg_try_advisory_lock", "pg_advisory_unlock"] {
+            assert!(!text.contains(lock), "{}: {lock}; take a row lock or pg_advisory_xact_lock", file.display());
+        }
     }
 }

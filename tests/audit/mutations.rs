@@ -244,7 +244,7 @@ async fn what_a_chain_alone_cannot_find_shows_in_the_head() {
 #[tokio::test]
 async fn ten_thousand_changed_bytes_are_all_found() {
     let mut conn = filled().await.copy().await.connect(Role::Reader).await;
-    let rows: Vec<Row> = verify::stream_rows(&mut conn).try_collect().await.unwrap();
+    let rows: Vec<Row> = verify::stream_rows(&mut conn).await.unwrap().try_collect().await.unwrap();
     let mut before = vec![Chain::default()];
     for row in &rows {
         let mut chain = before.last().unwrap().clone();

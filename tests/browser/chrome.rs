@@ -56,6 +56,13 @@ impl Chrome {
         Self { driver, driver_process, _profile: profile }
     }
 
+    /// Pages opened from now on do nothing by the clock: what they show afresh, something else made them look at.
+    pub async fn without_timers(&self) {
+        let never = json!({ "source": "window.setInterval = () => 0;" });
+        let tell = json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": never });
+        self.driver.handle().cmd(Wire::ExtensionCommand(Box::new(Tell(tell)))).await.unwrap();
+    }
+
     pub async fn open(&self, url: &str) {
         self.driver.goto(url).await.unwrap_or_else(|error| panic!("{url} does not open: {error}"));
     }

@@ -4,8 +4,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a journey that cannot go on ends there, telling where")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod chrome;
 mod demo;
+#[path = "../portal/harness/mod.rs"]
+mod harness;
+mod live;
 
 use chrome::{Chrome, DESKTOP, Device, PHONE};
 use demo::Demo;

@@ -54,6 +54,7 @@ async fn what_print_roles_prints_works_as_an_operator_without_superpowers() {
         url: login(Role::App),
         owner_url: login(Role::Owner),
         reader_url: login(Role::Reader),
+        listen_url: None,
         migrate: true,
         data_dir: "/nonexistent".into(),
         postgres_bin: None,

@@ -75,15 +75,20 @@ async fn waiting_and_refused_set_ups_are_counted_too() {
     house.pass(SignedDuration::from_secs(90));
     house.accounts.flush_stranger_counts().await.unwrap();
     let counts = &house.records_of("strangers.counted").await[0].payload["counts"];
-    assert_eq!(counts, &json!({ "setup.refused": 1, "sign_in.throttled.account": 3 }));
+    assert_eq!(counts, &json!({ "setup.refused": 1 }));
+    // Of an account that exists, each by itself: who, from where, until when.
+    let throttled = house.records_of("sign_in.throttled").await;
+    assert_eq!((throttled.len(), house.records_of("sign_in.failed").await.len()), (3, 5));
+    let told = &throttled[0].payload;
+    assert!(told["person"].is_string() && told["address"].is_string() && told["until"].is_string(), "{told}");
+    house.verify().await;
 }
 
 #[tokio::test]
 async fn counts_survive_a_database_that_is_away() {
     let house = House::new().await;
-    house.account(ANNA, &[Role::Approver]).await;
     for _ in 0..6 {
-        house.try_in(ANNA, WRONG).await.unwrap_err();
+        house.try_in("unknown@example.org", WRONG).await.unwrap_err();
     }
     let mut conn = house.test.connect_superuser().await;
     sqlx::query("revoke insert on portal.stranger_count from countersign_app").execute(&mut conn).await.unwrap();
@@ -93,7 +98,7 @@ async fn counts_survive_a_database_that_is_away() {
     house.pass(SignedDuration::from_secs(90));
     house.accounts.flush_stranger_counts().await.unwrap();
     let counts = &house.records_of("strangers.counted").await[0].payload["counts"];
-    assert_eq!(counts, &json!({ "sign_in.throttled.account": 1 }));
+    assert_eq!(counts, &json!({ "sign_in.failed": 5, "sign_in.throttled.account": 1 }));
 }
 
 #[tokio::test]

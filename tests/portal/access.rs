@@ -35,6 +35,8 @@ const MATRIX: &[(&str, &str, Expected)] = &[
     ("POST", "/me/sessions/{id}/end",               [401, 404, 404, 404, 404, 401]),
     ("POST", "/me/sessions/end-others",             [401, 303, 303, 303, 303, 401]),
     ("POST", "/me/sessions/end-all",                [401, 303, 303, 303, 303, 401]),
+    // A script is told; it is not sent to sign in.
+    ("GET",  "/events",                             [401, 403, 200, 200, 200, 401]),
     ("GET",  "/healthz",                            [200, 200, 200, 200, 200, 200]),
     ("GET",  "/readyz",                             [200, 200, 200, 200, 200, 200]),
     ("GET",  "/static/{hash}/{file}",               [200, 200, 200, 200, 200, 200]),

@@ -3,7 +3,8 @@
 use countersign::web::layers::headers::POLICY;
 use reqwest::Method;
 
-use crate::harness::{Page, Portal};
+use crate::harness::{Page, Portal, email, password};
+use crate::support::proxy::Commit;
 
 /// What must be on an answer, whatever it is.
 pub fn assert_headers(page: &Page, may_be_kept: bool) {
@@ -89,7 +90,9 @@ async fn without_its_database_the_portal_says_503_and_lives() {
 async fn when_every_connection_is_taken_people_are_told_to_come_back_and_probers_that_we_live() {
     // P-05
     let portal = Portal::start().await;
+    portal.waiting("shop").await;
     let ana = portal.as_approver("ana").await;
+    let form = ana.approval(&portal, "shop").await;
     let mut taken = Vec::new();
     for pool in [&portal.state.database.reads, &portal.state.database.pages] {
         for _ in 0..pool.options().get_max_connections() {
@@ -100,8 +103,28 @@ async fn when_every_connection_is_taken_people_are_told_to_come_back_and_probers
     assert_eq!((page.status, page.header("retry-after")), (503, Some("2")));
     page.says("The portal cannot answer just now");
     assert_eq!(ana.open("/healthz").await.status, 200);
+    // Decisions have connections of their own, from the door on.
+    let sent = ana.press(&form, "approved", "Go").await;
+    assert_eq!(sent.status, 303, "{}", sent.text());
+    assert_eq!(portal.simulator.effects().len(), 1);
     drop(taken);
     assert_eq!(ana.open("/").await.status, 200);
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_commit_nobody_confirmed_is_not_told_as_undone() {
+    // P-04: a session was made, and nobody can say so.
+    let (portal, proxy) = Portal::start_behind_proxy().await;
+    portal.as_approver("ana").await;
+    let browser = portal.anonymous();
+    let page = browser.open("/sign-in").await;
+    proxy.lose_commits(Commit::AnswerLost, "insert into portal.session", 1);
+    let fields = [("email", email("ana")), ("password", password("ana"))];
+    let told = browser.submit(&page, "/sign-in", &fields.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
+    assert_eq!((told.status, proxy.counts().answers_lost), (503, 1));
+    told.says("Whether what you asked for was done is not known: look before you do it again.");
+    portal.sign_in_again("ana").await;
     portal.finish().await;
 }
 

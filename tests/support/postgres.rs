@@ -30,6 +30,23 @@ impl TestDatabase {
         Self::create_from("template countersign").await
     }
 
+    /// A fresh database on a server of its own below `parent`, which a story may stop, kill and fill. Kept until the test
+    /// program ends.
+    pub async fn create_on_own_server(parent: &Path, settings: &[&str]) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = parent.join(format!("countersign-test-{}-{number}", std::process::id()));
+        let server = Box::leak(Box::new(start_in(place, settings).await));
+        Self::clone_on(server, "template countersign").await
+    }
+
+    /// The process id of its server.
+    pub async fn postmaster(&self) -> i32 {
+        let mut conn = self.connect_superuser().await;
+        let directory: String = sqlx::query_scalar("show data_directory").fetch_one(&mut conn).await.unwrap();
+        let file = fs::read_to_string(Path::new(&directory).join("postmaster.pid")).unwrap();
+        file.lines().next().unwrap().parse().unwrap()
+    }
+
     /// A fresh database without any migration; the roles exist.
     pub async fn create_empty() -> Self {
         Self::create_from("").await
@@ -41,7 +58,10 @@ impl TestDatabase {
     }
 
     async fn create_from(how: &str) -> Self {
-        let server = server().await;
+        Self::clone_on(server().await, how).await
+    }
+
+    async fn clone_on(server: &'static PrivatePostgres, how: &str) -> Self {
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let mut conn = server.superuser_options("postgres").connect().await.unwrap();
         let create = format!("create database {name} owner {} {how}", Role::Owner.name());
@@ -89,12 +109,18 @@ pub async fn server() -> &'static PrivatePostgres {
 async fn start() -> PrivatePostgres {
     let parent = memory_dir();
     sweep(&parent);
+    let place = parent.join(format!("countersign-test-{}", std::process::id()));
+    start_in(place, &["max_connections=300", "max_wal_size=4GB"]).await
+}
+
+async fn start_in(data_dir: PathBuf, settings: &[&str]) -> PrivatePostgres {
+    let settings = settings.iter().chain(&["autovacuum=off"]).map(|setting| (*setting).to_owned()).collect();
     let options = PrivateOptions {
-        data_dir: parent.join(format!("countersign-test-{}", std::process::id())),
+        data_dir,
         guard_exe: PROGRAM.into(),
         bin_dir: None,
         keep: Keep::UntilStopped,
-        settings: vec!["max_connections=300".into(), "autovacuum=off".into(), "max_wal_size=4GB".into()],
+        settings,
         progress: |_| {},
     };
     let server = PrivatePostgres::start(&options).await.unwrap();

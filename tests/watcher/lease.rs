@@ -35,7 +35,7 @@ async fn a_running_watcher_sweeps_at_once_and_when_poked_and_lets_go_at_the_end(
     let other = Uuid::from_u128(7);
     assert!(!sources::take_lease(&mut conn, "watch/shops", other, 15.0).await.unwrap());
     stop.cancel();
-    running.await.unwrap().unwrap();
+    running.await.unwrap();
     assert_eq!(handle.status().len(), 1);
     assert!(sources::take_lease(&mut conn, "watch/shops", other, 15.0).await.unwrap());
 }
@@ -50,6 +50,6 @@ async fn while_another_replica_holds_the_lease_nothing_is_read() {
     let running = tokio::spawn(watcher.run(stop.clone()));
     handle.poke();
     stop.cancel();
-    running.await.unwrap().unwrap();
+    running.await.unwrap();
     assert_eq!(sim.count("ListPipelines"), 0);
 }

@@ -237,3 +237,36 @@ async fn an_approval_taken_for_gone_by_mistake_is_found_again() {
     assert_eq!(stage.waiting().await.len(), 1);
     assert_eq!(stage.kinds().await, ["approval.opened", "approval.closed", "approval.opened"]);
 }
+
+#[tokio::test]
+async fn a_pipeline_whose_rows_the_database_refuses_does_not_stop_the_others() {
+    let stage = Stage::gates().await;
+    for name in ["queue", "shop", "swarm"] {
+        stage.open(name);
+    }
+    let mut dba = stage.test_database.connect_superuser().await;
+    let refusing = "create function portal.refuse() returns trigger language plpgsql as $$
+            begin if new.pipeline = 'shop' then raise exception 'no room for this'; end if; return new; end $$;
+        create trigger refuse before insert on portal.approval for each row execute function portal.refuse()";
+    sqlx::raw_sql(refusing).execute(&mut dba).await.unwrap();
+    let status = stage.sweep().await;
+    assert_eq!((&status.ended, status.waiting, status.unreadable), (&Ended::Read, 2, 1));
+    let told = unreadable(&stage).await;
+    assert_eq!((told.len(), told[0].0.as_str()), (1, "shop"), "its page says that it cannot be trusted: {told:?}");
+    assert!(!told[0].1.contains("no room for this"), "the database's words are for the log: {told:?}");
+    sqlx::raw_sql("drop trigger refuse on portal.approval").execute(&mut dba).await.unwrap();
+    assert_eq!(stage.sweep().await.waiting, 3, "tried again with the next sweep");
+    assert_eq!(unreadable(&stage).await, []);
+}
+
+#[tokio::test]
+async fn an_aws_that_is_away_is_told_in_words_without_the_insides_of_the_program() {
+    let stage = Stage::gates().await;
+    stage.sim.stop();
+    stage.sim.add_fault(Fault { kind: FaultKind::Reset { applied: false }, ..Fault::default() });
+    let Ended::Blind(why) = stage.sweep().await.ended else { panic!("AWS is away") };
+    assert!(why.starts_with("AWS could not be reached: "), "{why}");
+    for inside in ["DispatchFailure", "ConnectorError", "Some(", " { "] {
+        assert!(!why.contains(inside), "{inside}: {why}");
+    }
+}

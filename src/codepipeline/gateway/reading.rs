@@ -17,6 +17,9 @@ use crate::codepipeline::pace::Pace;
 
 /// How often a read is tried in all (D-05).
 const ATTEMPTS: u32 = 3;
+/// How often a read of the sweep is throttled before it is given up. More than [`ATTEMPTS`]: AWS has not looked at a
+/// throttled read, and while the pace is being found, many in a row are throttled that only came too early.
+const THROTTLED: u32 = 6;
 /// Credentials are not loaded afresh more often than this.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
@@ -49,7 +52,7 @@ impl Gateway {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let mut spent = Duration::ZERO;
-        let mut tried = 0;
+        let (mut tried, mut throttled) = (0, 0);
         loop {
             self.pace().turn().await;
             let started = Instant::now();
@@ -62,21 +65,33 @@ impl Gateway {
                 Ok(Err(failure)) => read_error(action, &failure),
                 Err(_) => ReadError::Unreachable("it did not answer in time".into()),
             };
-            tried += 1;
             spent += started.elapsed();
             if error == ReadError::Throttled {
-                // The limit is the account's: what one asks too often, the other must not ask either.
-                self.shared.sweeps.throttled();
-                self.shared.urgent.throttled();
+                self.slow_down();
+                throttled += 1;
+                if !self.urgent && throttled < THROTTLED {
+                    self.wait(1).await;
+                    continue;
+                }
             }
+            tried += 1;
             let again = match &error {
                 ReadError::Credentials(_) => tried == 1 && self.renew_credentials().await,
                 error => error.is_passing(),
             };
-            if !again || tried >= ATTEMPTS || spent >= self.shared.settings.attempt {
+            if !again || tried.max(throttled) >= ATTEMPTS || spent >= self.shared.settings.attempt {
                 return Err(error);
             }
             self.wait(tried).await;
+        }
+    }
+
+    /// The limit is the account's: the sweep makes room for what a person waits for. Not the other way round, or the sweep,
+    /// which probes for the limit, would slow people down.
+    fn slow_down(&self) {
+        self.shared.sweeps.throttled();
+        if self.urgent {
+            self.shared.urgent.throttled();
         }
     }
 

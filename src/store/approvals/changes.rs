@@ -112,7 +112,8 @@ pub async fn mark_seen_open(conn: &mut PgConnection, id: ApprovalId, at: Timesta
     Ok(done.rows_affected() == 1)
 }
 
-/// Reads that began at the given times saw these approvals open.
+/// Reads that began at the given times saw these approvals open. Rows are locked in the order of their ids: two replicas
+/// that sweep one source must wait for each other, not for ever (H-02).
 ///
 /// # Errors
 /// Whatever the database says.
@@ -120,9 +121,12 @@ pub async fn mark_all_seen_open(conn: &mut PgConnection, seen: &[(ApprovalId, Ti
     let ids: Vec<Uuid> = seen.iter().map(|(id, _)| id.0).collect();
     let times: Vec<jiff_sqlx::Timestamp> = seen.iter().map(|(_, at)| at.to_sqlx()).collect();
     sqlx::query!(
-        "update portal.approval a set seen_open_at = greatest(a.seen_open_at, seen.at)
-        from unnest($1::uuid[], $2::timestamptz[]) seen (id, at)
-        where a.id = seen.id and a.at_aws = 'open'",
+        "with locked as materialized (
+            select a.id, seen.at from portal.approval a
+            join unnest($1::uuid[], $2::timestamptz[]) seen (id, at) on a.id = seen.id
+            where a.at_aws = 'open' order by a.id for no key update of a)
+        update portal.approval a set seen_open_at = greatest(a.seen_open_at, locked.at)
+        from locked where a.id = locked.id and a.at_aws = 'open'",
         &ids,
         &times as _,
     )

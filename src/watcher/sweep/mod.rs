@@ -44,10 +44,12 @@ pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop:
         reads_per_second: 0.0,
     };
     let sweep = Sweep { reader, clock, source, stop, began };
-    let result = sweep.run(&mut memory, &mut status).await;
+    let pulse = &reader.database().pulse;
+    let ran = pulse.or_dead(sweep.run(&mut memory, &mut status)).await;
+    let result = ran.unwrap_or_else(|dead| Err(Trouble::Failed(dead)));
     let written = match &result {
-        Ok(()) => reader.mark_seen(name).await,
-        Err(Trouble::Blind(why)) => reader.mark_blind(name, why).await,
+        Ok(()) => pulse.or_dead(reader.mark_seen(name)).await.flatten(),
+        Err(Trouble::Blind(why)) => pulse.or_dead(reader.mark_blind(name, why)).await.flatten(),
         Err(_) => Ok(()),
     };
     status.ended = match (result, written) {
@@ -93,6 +95,8 @@ enum Outcome {
     Skipped,
     Read(Swept),
     Unreadable(ReadError),
+    /// The database did not take it: this pipeline's rows, not the database as a whole.
+    Unwritten,
     /// The process is ending.
     Stopped,
 }
@@ -197,6 +201,13 @@ impl Sweep<'_> {
                         (name, Outcome::Stopped)
                     }
                     Ok(outcome) => (name, outcome),
+                    Err(error) if refuses_one_thing(&error) => {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error, source = %self.source.gateway.source().name,
+                            pipeline = %name, "what was read of a pipeline could not be written down"
+                        );
+                        (name, Outcome::Unwritten)
+                    }
                     Err(error) => {
                         lock(&broken).get_or_insert(Trouble::Failed(error));
                         (name, Outcome::Stopped)
@@ -239,6 +250,22 @@ impl Sweep<'_> {
     async fn find_past(&self, name: &PipelineName) -> sqlx::Result<Option<Pipeline>> {
         let mut conn = self.reader.database().pages.acquire().await?;
         pipelines::find(&mut conn, &self.source.gateway.source().name, name).await
+    }
+}
+
+/// Whether the database answered, and refused this one thing. When it is away, full, ending or read-only, the next
+/// pipeline would fare no better, and reading it would cost AWS calls for nothing.
+fn refuses_one_thing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(refused) => {
+            let class = refused.code().map(|code| code.chars().take(2).collect::<String>());
+            !matches!(class.as_deref(), None | Some("08" | "25" | "28" | "53" | "57" | "58" | "F0" | "XX"))
+        }
+        sqlx::Error::RowNotFound
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::Encode(_) => true,
+        _ => false,
     }
 }
 

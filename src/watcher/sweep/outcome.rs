@@ -21,9 +21,10 @@ impl Sweep<'_> {
         for (name, outcome) in outcomes {
             tally.take(name, outcome, memory, (status, self.began));
         }
-        status.unreadable += tally.unreadable.len();
+        status.unreadable += tally.unreadable.len() + tally.unwritten.len();
         self.write_read(&tally.read, &tally.seen).await?;
         self.write_unreadable(&tally.unreadable).await?;
+        self.write_unreadable(&tally.unwritten).await?;
         if let Some(error) = tally.of_the_whole_source() {
             return Err(memory.whole_source(error));
         }
@@ -69,6 +70,7 @@ struct Tally {
     read: Vec<(PipelineName, Timestamp)>,
     seen: Vec<(ApprovalId, Timestamp)>,
     unreadable: Vec<(PipelineName, ReadError)>,
+    unwritten: Vec<(PipelineName, ReadError)>,
 }
 
 impl Tally {
@@ -83,6 +85,11 @@ impl Tally {
             Outcome::Idle => memory.works(&name),
             Outcome::Skipped => status.unreadable += 1,
             Outcome::Stopped => {}
+            Outcome::Unwritten => {
+                // Tried again with the next sweep: a lock or a conflict is gone by then.
+                let why = "what it says could not be written down; the log tells why";
+                self.unwritten.push((name, ReadError::Broken(why.to_owned())));
+            }
             Outcome::Unreadable(error) => {
                 memory.fails(&name, &error, began);
                 self.unreadable.push((name, error));

@@ -82,10 +82,11 @@ async fn refusal(
     (shell, filled): (Shell, Filled),
     refused: DecideError,
 ) -> Result<Response, Failure> {
-    let known = match load_known(app, id).await {
-        Ok(known) => known,
-        Err(_) if matches!(refused, DecideError::Unavailable) => return Err(unrecorded(id)),
-        Err(failure) => return Err(failure),
+    let known = match refused {
+        // The database has just kept them waiting; asking it for the page would keep them twice as long.
+        DecideError::Unavailable => return Err(unrecorded(id)),
+        DecideError::Unknown => return Err(unknown(id)),
+        _ => load_known(app, id).await?,
     };
     let (status, problem, at_field) = explain(refused, &known)?;
     let form = Deciding::of(&known, by.person(), new_form_key(&app.random)).with_typed(&filled.summary, at_field);
@@ -132,12 +133,28 @@ fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
         DecideError::NoSuchApproval => return Err(Failure::not_found()),
         DecideError::NotAllowed(why) => return Err(Failure::forbidden(why)),
         DecideError::Unavailable => return Err(unrecorded(known.approval.id)),
+        DecideError::Unknown => return Err(unknown(known.approval.id)),
     };
     Ok(told)
 }
 
+/// The form's own key is still in the person's browser: going back and pressing the button again counts once, whatever
+/// became of an earlier post of it.
 fn unrecorded(id: ApprovalId) -> Failure {
     Failure::unavailable(Duration::from_secs(2))
-        .saying("The decision could not be recorded just now, so nothing was sent to AWS. Try again in a moment.")
+        .saying(
+            "The database does not answer just now, so this time the decision was not recorded and will not be sent. Go \
+             back and press the button again in a moment: the same form counts once, however often it is sent.",
+        )
         .with_next("Back to the approval", format!("/approvals/{id}"))
+}
+
+fn unknown(id: ApprovalId) -> Failure {
+    Failure::unavailable(Duration::from_secs(2))
+        .saying(
+            "The database was cut off while it recorded your decision, so it is not known whether it was. If it was, it \
+             will be sent to AWS by itself; if not, nothing will. To find out, go back and press the same button again: the \
+             same form counts once, however often it is sent. Or look at the approval.",
+        )
+        .with_next("Look at the approval", format!("/approvals/{id}"))
 }

@@ -114,6 +114,11 @@ fn told(decision: &DecisionView, approval: &Approval) -> (String, String, &'stat
             format!("The {verb} made here had no effect: AWS already had another answer for {run}."),
             "warn",
         ),
+        State::Stale if decision.may_have_arrived => (
+            format!("It is not known whether the {verb} arrived"),
+            format!("What was to be answered no longer exists at AWS. Please look at {run} in the AWS console."),
+            "warn",
+        ),
         State::Stale => (
             format!("The {verb} came too late"),
             format!("What was to be answered no longer exists at AWS, so nothing changed for {run}."),
@@ -159,6 +164,7 @@ pub mod samples {
             sent_summary: format!("{HOSTILE} [Ana, rec 1234 9f2c61d04b7e83aa]"),
             state,
             attempt: 1,
+            may_have_arrived: false,
             intent_seq: 1234,
             reason: Some(HOSTILE.into()),
             created_at: now(),

@@ -8,35 +8,70 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::database::Pulse;
+use crate::supervise::Supervisor;
 use crate::web::error::Failure;
 
 /// How long a person is kept waiting.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the panics of handlers are counted as.
+pub const REQUEST: &str = "answering a request";
+
+/// How long a request is heard while the database is silent.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// Where the handlers' tasks are kept track of, and how long they are waited for.
 #[derive(Debug, Clone)]
 pub struct Tasks {
     pub requests: TaskTracker,
+    /// Counts the panics.
+    pub supervisor: Supervisor,
     pub patience: Duration,
+    pub pulse: Pulse,
 }
 
 /// The layer.
 pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
-    let task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
-    match tokio::time::timeout(tasks.patience, task).await {
-        Ok(Ok(response)) => response,
-        // The panic itself was logged by the panic hook, once, with this request's number.
-        Ok(Err(_)) => Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response(),
-        Err(_) => Failure::unavailable(Duration::from_secs(5))
-            .saying(
-                "This takes longer than it should. If you were deciding something, it may still be done: look at the \
-                 approval before you try again.",
-            )
-            .into_response(),
+    let mut task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
+    let answer = |done: Result<Response, JoinError>| {
+        done.unwrap_or_else(|_| {
+            // The panic itself was logged by the panic hook, once, with this request's number.
+            tasks.supervisor.count_panic(REQUEST);
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        })
+    };
+    tokio::select! {
+        biased;
+        done = &mut task => return answer(done),
+        () = tasks.pulse.silent() => {
+            // What needs no database is answered all the same.
+            if let Ok(done) = tokio::time::timeout(GRACE, &mut task).await {
+                return answer(done);
+            }
+        }
+        () = tokio::time::sleep(tasks.patience) => {}
     }
+    abandon(&tasks, task);
+    Failure::unavailable(Duration::from_secs(5)).saying(OVERDUE).into_response()
+}
+
+const OVERDUE: &str = "This takes longer than it should. If you were deciding or changing something, it may still be done: \
+                       look at it before you try again.";
+
+/// Nobody waits for the task any more. It goes on by itself, unless it hangs on a database that is no longer there.
+fn abandon(tasks: &Tasks, mut task: JoinHandle<Response>) {
+    let pulse = tasks.pulse.clone();
+    tasks.requests.spawn(async move {
+        tokio::select! {
+            _ = &mut task => {}
+            () = pulse.dead() => task.abort(),
+        }
+    });
 }
 
 #[cfg(test)]
@@ -52,8 +87,12 @@ mod tests {
     use tower::ServiceExt as _;
 
     fn around(router: Router, patience: Duration) -> (Router, TaskTracker) {
+        counted(router, patience, Supervisor::default())
+    }
+
+    fn counted(router: Router, patience: Duration, supervisor: Supervisor) -> (Router, TaskTracker) {
         let requests = TaskTracker::new();
-        let tasks = Tasks { requests: requests.clone(), patience };
+        let tasks = Tasks { requests: requests.clone(), supervisor, patience, pulse: Pulse::default() };
         (router.layer(from_fn_with_state(tasks, run)), requests)
     }
 
@@ -62,11 +101,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_answered_with_500_and_nothing_else_ends() {
+    async fn a_panic_is_answered_with_500_and_counted_and_nothing_else_ends() {
+        // P-21
         let panicking = get(async || -> &'static str { panic!("a secret of the inside") });
-        let (router, _) = around(Router::new().route("/", panicking).route("/fine", get(async || "fine")), PATIENCE);
-        let answer = router.clone().oneshot(request()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let (routes, supervisor) = (Router::new().route("/", panicking), Supervisor::default());
+        let (router, _) = counted(routes.route("/fine", get(async || "fine")), PATIENCE, supervisor.clone());
+        for _ in 0..9 {
+            let answer = router.clone().oneshot(request()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        assert_eq!(supervisor.panics(), [(REQUEST, 9)]);
+        assert!(supervisor.troubled().is_empty(), "nobody can make the portal unready by asking");
         let fine = Request::builder().uri("/fine").body(Body::empty()).unwrap();
         assert_eq!(router.oneshot(fine).await.unwrap().status(), StatusCode::OK);
     }

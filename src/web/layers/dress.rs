@@ -32,11 +32,14 @@ struct ErrorPage {
 
 /// The layer.
 pub async fn finish(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
+    let (path, is_safe) = (request.uri().path().to_owned(), request.method().is_safe());
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let had_note = Note::find(request.headers(), app.cookies()).is_some();
     let mut response = next.run(request).await;
     if is_bare_error(&response) {
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE && !is_safe {
+            admit_doubt(&mut response);
+        }
         response = dressed(&app, &path, &id, &response);
     }
     if had_note && is_page(&response) {
@@ -48,6 +51,17 @@ pub async fn finish(State(app): State<AppState>, request: Request, next: Next) -
 fn is_bare_error(response: &Response) -> bool {
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     is_error && response.extensions().get::<AsIs>().is_none() && !is_page(response)
+}
+
+/// A database that stops answering may do so between doing and saying so: nothing is claimed that nobody knows. Whoever
+/// does know has said it.
+fn admit_doubt(response: &mut Response) {
+    let said = response.extensions_mut().get_or_insert_default::<Said>();
+    said.text.get_or_insert_with(|| {
+        "The portal's database does not answer just now. Whether what you asked for was done is not known: look before \
+         you do it again."
+            .to_owned()
+    });
 }
 
 fn is_page(response: &Response) -> bool {
@@ -123,7 +137,7 @@ fn words(status: StatusCode) -> (&'static str, &'static str) {
         422 => ("Something is not right with what was entered", "Nothing was done. Go back and correct it."),
         429 => ("Too many tries", "Wait a little before you try again."),
         431 => ("The request's headers are too long", "Clear the cookies of this site and try again."),
-        503 => ("The portal cannot answer just now", "Nothing was done. Try again in a moment."),
+        503 => ("The portal cannot answer just now", "Its database does not answer. Try again in a moment."),
         _ if status.is_client_error() => ("This did not work", "Nothing was done."),
         _ => (
             "Something went wrong inside the portal",

@@ -34,8 +34,10 @@ use super::state::AppState;
 
 /// Surrounds the routes with all layers. `requests` tracks the handlers' tasks, so that a stop can wait for them.
 pub fn around(router: Router, app: &AppState, requests: TaskTracker) -> Router {
+    let (supervisor, pulse) = (app.supervisor.clone(), app.database.pulse.clone());
+    let tasks = detach::Tasks { requests, supervisor, patience: detach::PATIENCE, pulse };
     router
-        .layer(from_fn_with_state(detach::Tasks { requests, patience: detach::PATIENCE }, detach::run))
+        .layer(from_fn_with_state(tasks, detach::run))
         .layer(from_fn_with_state(app.clone(), limits::check))
         .layer(from_fn_with_state(app.clone(), dress::finish))
         // The quickest level: the next one takes several times as long and saves a tenth (P-06).

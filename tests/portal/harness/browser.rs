@@ -107,6 +107,11 @@ impl Browser {
         }
     }
 
+    /// The same browser, at another replica of the portal.
+    pub fn at(&self, portal: SocketAddr) -> Self {
+        Self { base: format!("http://{portal}"), ..self.copy() }
+    }
+
     fn keep_cookies(&self, response: &Response) {
         let mut cookies = self.cookies.lock().unwrap();
         for line in response.headers().get_all(header::SET_COOKIE) {

@@ -1,10 +1,12 @@
 //! The stage of a story. What people do goes through [`Browser`]; what AWS does through [`Portal::world`]; what stays is
 //! read with [`Portal::records`].
 
-#![allow(dead_code, reason = "a stage has more on it than the stories told so far need")]
+#![allow(dead_code, unused_imports, reason = "a stage has more on it than the stories told so far need")]
 
 mod browser;
+mod listening;
 mod page;
+mod replica;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,7 +16,7 @@ use countersign::audit;
 use countersign::clock::Clock;
 use countersign::codepipeline;
 use countersign::config::{Config, Environment};
-use countersign::database::Role as Login;
+use countersign::database::{Database, Role as Login};
 use countersign::domain::approval::Standing;
 use countersign::domain::ids::AccountId;
 use countersign::domain::people::{Role, Roles};
@@ -27,10 +29,14 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres::TestDatabase;
+use crate::support::proxy::{Proxy, Upstream};
 pub use browser::Browser;
+pub use listening::Ears;
 pub use page::Page;
+pub use replica::{Hearing, Replica, hear};
 
 /// Three pipelines with a gate each, in one account and region.
 const WORLD: &str = r#"
@@ -67,7 +73,7 @@ pub struct Portal {
     pub state: AppState,
     pub watcher: Watcher,
     pub simulator: SimulatorHandle,
-    running: Running,
+    pub running: Running,
     browsers: AtomicU8,
 }
 
@@ -88,6 +94,22 @@ impl Portal {
 
     /// With this configuration beside the tests' own.
     pub async fn start_with(more: &str) -> Self {
+        let database = TestDatabase::create().await;
+        let pools = database.open();
+        Self::start_on(database, pools, more).await
+    }
+
+    /// By way of a proxy, with the pulse felt as `serve` does.
+    pub async fn start_behind_proxy() -> (Self, Proxy) {
+        let database = TestDatabase::create().await;
+        let proxy = Proxy::start(Upstream::of(&database.options(Login::App)));
+        let pools = Database::open(&proxy.options(&database.options(Login::App)));
+        let felt = pools.clone();
+        tokio::spawn(async move { felt.feel_pulse(CancellationToken::new()).await });
+        (Self::start_on(database, pools, "").await, proxy)
+    }
+
+    async fn start_on(database: TestDatabase, pools: Database, more: &str) -> Self {
         let clock = Clock::manual("2026-11-21T08:00:00Z".parse().unwrap());
         let random = Random::system();
         let world = WorldFile::parse(WORLD).unwrap();
@@ -95,12 +117,7 @@ impl Portal {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = config(&simulator, more);
         config.listen = listener.local_addr().unwrap();
-        let database = TestDatabase::create().await;
-        let pools = database.open();
-        let accounts = Accounts::cheap(pools.clone(), clock.clone(), random.clone(), Settings::of(&config));
-        let aws = codepipeline::Settings { first_reads_per_second: 1000, ..codepipeline::Settings::default() };
-        let parts = Parts { config, database: pools, clock: clock.clone(), random, accounts, aws };
-        let (state, watcher) = AppState::assemble(parts).await.unwrap();
+        let (state, watcher) = assemble(config, pools, &clock, &random).await;
         watcher.register().await.unwrap();
         let running = App::start(state.clone(), listener).unwrap();
         Self { database, clock, state, watcher, simulator, running, browsers: AtomicU8::new(1) }
@@ -229,6 +246,13 @@ impl Portal {
         assert!(matches!(verdict, audit::Verdict::Intact(_)), "{verdict:?}");
         self.running.stop(std::time::Duration::from_secs(5)).await;
     }
+}
+
+async fn assemble(config: Config, database: Database, clock: &Clock, random: &Random) -> (AppState, Watcher) {
+    let (clock, random) = (clock.clone(), random.clone());
+    let accounts = Accounts::cheap(database.clone(), clock.clone(), random.clone(), Settings::of(&config));
+    let aws = codepipeline::Settings { first_reads_per_second: 1000, ..codepipeline::Settings::default() };
+    AppState::assemble(Parts { config, database, clock, random, accounts, aws }).await.unwrap()
 }
 
 /// Every record of a database, oldest first.

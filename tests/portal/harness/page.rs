@@ -16,7 +16,10 @@ pub struct Page {
 impl Page {
     pub async fn read(path: &str, response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { path: path.to_owned(), status, headers, body: response.text().await.unwrap() }
+        // A stream has no end to wait for.
+        let is_stream = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        let body = if is_stream { String::new() } else { response.text().await.unwrap() };
+        Self { path: path.to_owned(), status, headers, body }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -1,12 +1,16 @@
 //! The history: keyset pages of decisions, made here and outside, newest first, straight from the audit table. Read-only
-//! by the grants of the serving role; the only writer of records is `audit`. Every page is one walk along an index, however
-//! many records there are.
+//! by the grants of the serving role; the only writer of records is `audit`. Every page is one walk along the index of the
+//! rarest of its filters, whatever the planner thinks of them (`seek`), so that it takes no longer the more records there
+//! are.
+
+mod seek;
 
 use jiff::Timestamp;
-use sqlx::{PgConnection, Postgres, QueryBuilder, Row as _};
+use sqlx::{PgConnection, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use crate::domain::decision::State;
+use seek::{Lead, select_page};
 
 /// How many entries a page of the history has at most.
 pub const PAGE: usize = 50;
@@ -77,19 +81,12 @@ pub struct Page {
 /// # Errors
 /// The database's.
 pub async fn list_history(conn: &mut PgConnection, sought: &Sought) -> Result<Page, sqlx::Error> {
-    let floor = match sought.from {
-        None => 0,
-        Some(from) => match find_first_since(conn, from).await? {
-            Some(seq) => seq,
-            None => return Ok(Page::default()),
-        },
-    };
-    let ceiling = match sought.until {
-        None => i64::MAX,
-        Some(until) => find_first_since(conn, until).await?.unwrap_or(i64::MAX),
-    };
-    let mut query = select_history(sought, floor, ceiling);
-    let rows = query.build().fetch_all(conn).await?;
+    let Some(range) = find_range(conn, sought).await? else { return Ok(Page::default()) };
+    if sought.is_contradiction() {
+        return Ok(Page::default());
+    }
+    let lead = choose_lead(conn, sought, &range).await?;
+    let rows = select_page(sought, lead, &range).build().fetch_all(conn).await?;
     let has_more = rows.len() > PAGE;
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows.iter().take(PAGE) {
@@ -113,8 +110,32 @@ pub async fn list_history(conn: &mut PgConnection, sought: &Sought) -> Result<Pa
     Ok(Page { entries, has_newer, has_older })
 }
 
-/// The first record of a time or later. Numbers follow time (a record's time never runs backwards), so a time bound is a
-/// number bound and every page is one walk along an index.
+/// The numbers a page may have: from `floor` on, below `ceiling`.
+struct Range {
+    floor: i64,
+    ceiling: i64,
+}
+
+/// The numbers within the dates that are beyond the page's position; None where there cannot be any. Numbers follow time
+/// (a record's time never runs backwards), so a time bound is a number bound.
+async fn find_range(conn: &mut PgConnection, sought: &Sought) -> Result<Option<Range>, sqlx::Error> {
+    let mut range = Range { floor: 0, ceiling: i64::MAX };
+    if let Some(from) = sought.from {
+        let Some(floor) = find_first_since(conn, from).await? else { return Ok(None) };
+        range.floor = floor;
+    }
+    if let Some(until) = sought.until {
+        range.ceiling = find_first_since(conn, until).await?.unwrap_or(i64::MAX);
+    }
+    match sought.position {
+        Position::Newest => {}
+        Position::Before(seq) => range.ceiling = range.ceiling.min(seq),
+        Position::After(seq) => range.floor = range.floor.max(seq.saturating_add(1)),
+    }
+    Ok(Some(range))
+}
+
+/// The first record of a time or later.
 async fn find_first_since(conn: &mut PgConnection, at: Timestamp) -> Result<Option<i64>, sqlx::Error> {
     use jiff_sqlx::ToSqlx as _;
     sqlx::query_scalar!("select seq from audit.record where at >= $1 order by at limit 1", at.to_sqlx() as _)
@@ -122,63 +143,35 @@ async fn find_first_since(conn: &mut PgConnection, at: Timestamp) -> Result<Opti
         .await
 }
 
-/// The page's numbers are found and limited first, from the one table whose index leads; only then is the rest joined.
-/// Joined before, a rare pipeline among many can make the planner walk every record there is.
-fn select_history(sought: &Sought, floor: i64, ceiling: i64) -> QueryBuilder<Postgres> {
-    let by_payload = sought.pipelines.is_some() || sought.who.is_some() || sought.verdict.is_some();
-    let leading = if by_payload { "audit.payload" } else { "audit.record" };
-    let order = if matches!(sought.position, Position::After(_)) { "" } else { " desc" };
-    let mut query =
-        QueryBuilder::new("select r.seq, r.at, r.kind, p.payload, page.state from (select l.seq, d.state from ");
-    query.push(leading).push(" l left join portal.decision d on d.intent_seq = l.seq ");
-    if matches!(sought.who, Some(Who::Arn(_))) {
-        query.push("join portal.approval a on a.id = l.approval ");
+impl Sought {
+    /// Whether no record can be like this: what is decided outside names no account, and what is decided here no ARN.
+    fn is_contradiction(&self) -> bool {
+        matches!(
+            (&self.who, self.outcome),
+            (Some(Who::Accounts(_)), Some(Outcome::Outside)) | (Some(Who::Arn(_)), Some(Outcome::Ours(_)))
+        )
     }
-    // In these words, because the partial indexes are made with them.
-    query.push("where l.kind in ('decision.intended', 'approval.decided_elsewhere') ");
-    push_filters(&mut query, sought);
-    query.push("and l.seq >= ").push_bind(floor).push(" and l.seq < ").push_bind(ceiling);
-    match sought.position {
-        Position::Newest => {}
-        Position::Before(seq) => drop(query.push(" and l.seq < ").push_bind(seq)),
-        Position::After(seq) => drop(query.push(" and l.seq > ").push_bind(seq)),
-    }
-    query
-        .push(" order by l.seq")
-        .push(order)
-        .push(" limit ")
-        .push_bind(i64::try_from(PAGE).expect("a page is small") + 1);
-    query.push(") page join audit.record r on r.seq = page.seq left join audit.payload p on p.seq = page.seq");
-    query.push(" order by page.seq").push(order);
-    query
 }
 
-fn push_filters(query: &mut QueryBuilder<Postgres>, sought: &Sought) {
-    match sought.pipelines.as_deref() {
-        None => {}
-        // A single value lets the index (pipeline, seq) give the order too.
-        Some([one]) => drop(query.push("and l.pipeline = ").push_bind(one.clone()).push(" ")),
-        Some(many) => drop(query.push("and l.pipeline = any(").push_bind(many.to_vec()).push(") ")),
-    }
-    match &sought.who {
-        None => {}
-        Some(Who::Accounts(ids)) if ids.len() == 1 => drop(query.push("and l.person = ").push_bind(ids[0]).push(" ")),
-        Some(Who::Accounts(ids)) => drop(query.push("and l.person = any(").push_bind(ids.clone()).push(") ")),
-        Some(Who::Arn(arn)) => {
-            query
-                .push("and l.kind = 'approval.decided_elsewhere' and a.decided = 'elsewhere' and a.decided_by = ")
-                .push_bind(arn.clone())
-                .push(" ");
+/// How many entries of one filter are counted before it counts as common.
+const COMMON: i64 = 20_000;
+
+/// The filter with the fewest entries in the range.
+async fn choose_lead(conn: &mut PgConnection, sought: &Sought, range: &Range) -> Result<Lead, sqlx::Error> {
+    let candidates = Lead::candidates(sought);
+    let [first, _, ..] = candidates.as_slice() else { return Ok(candidates.first().copied().unwrap_or(Lead::Nothing)) };
+    let (mut best, mut fewest) = (*first, COMMON);
+    for lead in candidates {
+        let mut query = QueryBuilder::new("select count(*) from (select from ");
+        seek::push_led(&mut query, sought, lead);
+        seek::push_range(&mut query, lead, range);
+        query.push(" limit ").push_bind(fewest).push(") counted");
+        let count: i64 = query.build_query_scalar().fetch_one(&mut *conn).await?;
+        if count < fewest {
+            (best, fewest) = (lead, count);
         }
     }
-    if let Some(verdict) = &sought.verdict {
-        query.push("and l.verdict = ").push_bind(verdict.clone()).push(" ");
-    }
-    match sought.outcome {
-        None => {}
-        Some(Outcome::Ours(state)) => drop(query.push("and d.state = ").push_bind(state.name()).push(" ")),
-        Some(Outcome::Outside) => drop(query.push("and l.kind = 'approval.decided_elsewhere' ")),
-    }
+    Ok(best)
 }
 
 /// Turns what a person typed into a LIKE pattern that finds it anywhere, wildcards taken literally (U-11).

@@ -1,0 +1,203 @@
+//! Whether the server still answers. A server that is gone says so: connections break, and the pools see it. A server that
+//! is frozen, or behind a network that swallows everything, says nothing, and whoever waits for it would wait until TCP
+//! gives up, a quarter of an hour later or never; limits of the server's own end nothing there. So one connection of its
+//! own asks it twice a second.
+//!
+//! While it is silent, people are told so instead of waiting ([`Pulse::silent`]). When it stays silent, the work that
+//! hangs on it is dropped as if the process had been killed at that point ([`Pulse::or_dead`]), and its connections with
+//! it. That is the one exception from "nothing ends a transaction from outside" (P-02), and it is safe for the same reason
+//! as a kill: what was not confirmed is looked up or settled later. A connection that was dropped so is never used again,
+//! unless the server proves within the pool's patience that nothing is left open in it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Between two questions, and how long an answer may take: the sum is [`SILENT`].
+const BEAT: Duration = Duration::from_millis(500);
+const ANSWER: Duration = Duration::from_millis(1500);
+/// Between two tries to connect.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Without an answer for so long, nobody waits any longer.
+const SILENT: Duration = Duration::from_secs(2);
+/// Without an answer for so long, what hangs is dropped. Longer than the server's own limits, so that a server that
+/// lives always ends things first.
+const DEAD: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sight {
+    Answering,
+    Silent,
+    Dead,
+}
+
+/// A cheap-to-clone view of the server's state. Without anybody calling [`Pulse::beat`] it is taken to answer.
+#[derive(Debug, Clone)]
+pub struct Pulse(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sight: watch::Sender<Sight>,
+    /// Connections made before this moment may lead to a server that is no longer the one to use.
+    distrusted: watch::Sender<Option<Instant>>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self(Arc::new(Inner { sight: watch::Sender::new(Sight::Answering), distrusted: watch::Sender::new(None) }))
+    }
+}
+
+impl Pulse {
+    /// Returns once the server is silent.
+    pub async fn silent(&self) {
+        self.reached(Sight::Silent).await;
+    }
+
+    /// Does `work`, unless the server stays silent for so long that it will not end.
+    ///
+    /// # Errors
+    /// It was dropped where it stood. Whether its last statement or commit was done is not known.
+    pub async fn or_dead<T>(&self, work: impl Future<Output = T>) -> Result<T, sqlx::Error> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = self.dead() => Err(too_late("the database has been silent for 10 s")),
+        }
+    }
+
+    /// Returns once the server has been silent for long.
+    pub async fn dead(&self) {
+        self.reached(Sight::Dead).await;
+    }
+
+    async fn reached(&self, sight: Sight) {
+        // An error means that nobody asks any more: then nothing is known to be silent.
+        if self.0.sight.subscribe().wait_for(|now| *now >= sight).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether a connection of this age may still be used: the server may have been replaced since.
+    pub(super) fn trusts(&self, age: Duration) -> bool {
+        let made = Instant::now().checked_sub(age);
+        self.0.distrusted.borrow().is_none_or(|before| made.is_some_and(|made| made > before))
+    }
+
+    /// Asks the server until told to stop.
+    pub(super) async fn beat(&self, options: PgConnectOptions, stop: CancellationToken) -> Result<(), Infallible> {
+        let asking = async {
+            let (mut connection, mut heard) = (None, Instant::now());
+            loop {
+                match timeout(ANSWER, ask(&mut connection, &options)).await {
+                    Ok(Ok(())) => {
+                        heard = Instant::now();
+                        self.tell(Sight::Answering);
+                        sleep(BEAT).await;
+                    }
+                    failed => {
+                        let why = failed.map_or_else(|_| "no answer".to_owned(), |it| format!("{it:?}"));
+                        self.miss(heard, &why);
+                        connection = None;
+                        sleep(AGAIN).await;
+                    }
+                }
+            }
+        };
+        stop.run_until_cancelled(asking).await;
+        self.tell(Sight::Answering);
+        Ok(())
+    }
+
+    fn miss(&self, heard: Instant, why: &str) {
+        // Whoever answers next may be another server behind the same name.
+        self.0.distrusted.send_replace(Some(Instant::now()));
+        let sight = match heard.elapsed() {
+            silence if silence >= DEAD => Sight::Dead,
+            silence if silence >= SILENT => Sight::Silent,
+            _ => return,
+        };
+        if *self.0.sight.borrow() < sight {
+            tracing::error!(why, ?sight, "the database does not answer");
+        }
+        self.tell(sight);
+    }
+
+    fn tell(&self, sight: Sight) {
+        self.0.sight.send_if_modified(|now| {
+            if *now > Sight::Answering && sight == Sight::Answering {
+                tracing::info!("the database answers again");
+            }
+            std::mem::replace(now, sight) != sight
+        });
+    }
+}
+
+async fn ask(connection: &mut Option<PgConnection>, options: &PgConnectOptions) -> sqlx::Result<()> {
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(options.connect().await?),
+    };
+    refuse_read_only(connection).await
+}
+
+/// A server that takes no writes is not the one to serve from: a standby that a name leads to after a failover shows an
+/// older truth, and approvals would be decided by it (H-08).
+pub(super) async fn refuse_read_only(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let row = connection.fetch_one("show transaction_read_only").await?;
+    match row.try_get::<String, _>(0)?.as_str() {
+        "off" => Ok(()),
+        _ => Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::ConnectionRefused, "the server is read-only"))),
+    }
+}
+
+/// Whether the server answers on this connection within `patience`.
+pub(super) async fn answers(connection: &mut PgConnection, patience: Duration) -> sqlx::Result<bool> {
+    match timeout(patience, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(too_late("an idle connection does not answer")),
+    }
+}
+
+pub(super) fn too_late(why: &'static str) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pulse_that_nobody_feels_never_ends_any_work() {
+        let pulse = Pulse::default();
+        assert_eq!(pulse.or_dead(async { 7 }).await.unwrap(), 7);
+        assert!(pulse.trusts(Duration::from_secs(3600)));
+    }
+
+    #[tokio::test]
+    async fn work_is_dropped_when_the_server_is_dead_and_not_before() {
+        let pulse = Pulse::default();
+        pulse.tell(Sight::Silent);
+        assert_eq!(pulse.or_dead(async { 7 }).await.unwrap(), 7, "silence ends the waiting, not the work");
+        pulse.tell(Sight::Dead);
+        assert!(pulse.or_dead(std::future::pending::<()>()).await.is_err());
+        pulse.silent().await;
+    }
+
+    #[tokio::test]
+    async fn connections_older_than_a_missed_beat_are_not_trusted() {
+        let pulse = Pulse::default();
+        pulse.miss(Instant::now(), "test");
+        assert!(!pulse.trusts(Duration::from_secs(6)));
+        assert!(pulse.trusts(Duration::ZERO));
+    }
+}
