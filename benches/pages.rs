@@ -2,7 +2,7 @@
 //! floor: a bare server that looks the session up, makes one query (of 50 approvals, or of the one) and sends as many
 //! bytes as the page has. Portal and floor take turns within the same minute. Prints; judges nothing.
 //!
-//!   pages [--quick] [--records=N]
+//!   pages [--quick] [--records=N] [--page=queue|approval]
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and stops where it cannot go on")]
 
@@ -54,7 +54,9 @@ async fn measure() {
         "floor requests/s",
         "of the floor",
     ]);
-    for (page, path) in [("queue", "/"), ("approval", approvals[0].as_str())] {
+    let only = find_option("page");
+    let pages = [("queue", "/"), ("approval", approvals[0].as_str())];
+    for (page, path) in pages.into_iter().filter(|(page, _)| only.as_deref().is_none_or(|only| only == *page)) {
         for encodings in [BROWSER, ""] {
             compare(&stage, (page, path), encodings, &mut table).await;
         }

@@ -17,11 +17,11 @@ use url::Url;
 
 use super::pulse::{self, Pulse};
 
-/// Connections of one process: 16 in all, of which 2 are for decisions alone (P-05) and one is the pulse's. One more
+/// Connections of one process: 16 in all, of which 4 are for decisions alone (P-05) and one is the pulse's. One more
 /// listens.
-const READS: u32 = 6;
-const PAGES: u32 = 7;
-const DECISIONS: u32 = 2;
+const READS: u32 = 5;
+const PAGES: u32 = 6;
+const DECISIONS: u32 = 4;
 
 /// How long a pool is waited for: a free connection, proof that it works, or a new one.
 const ACQUIRE: Duration = Duration::from_secs(2);

@@ -85,11 +85,16 @@ async fn a_begin_cancelled_at_every_five_milliseconds_loses_no_later_row() {
 async fn decisions_have_connections_when_the_pages_have_none_left() {
     let database = TestDatabase::create().await;
     let pools = database.open();
+    let most = |pool: &PgPool| pool.options().get_max_connections();
+    // The sixteenth is the pulse's.
+    assert_eq!(most(&pools.reads) + most(&pools.pages) + most(&pools.decisions), 15);
     let mut taken = Vec::new();
-    for _ in 0..pools.pages.options().get_max_connections() {
-        taken.push(pools.pages.acquire().await.unwrap());
+    for pool in [&pools.reads, &pools.pages] {
+        for _ in 0..most(pool) {
+            taken.push(pool.acquire().await.unwrap());
+        }
+        assert!(pool.try_acquire().is_none());
     }
-    assert!(pools.pages.try_acquire().is_none());
     let (first, second) = tokio::join!(pools.decisions.acquire(), pools.decisions.acquire());
     assert!(first.is_ok() && second.is_ok());
 }

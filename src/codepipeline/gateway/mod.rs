@@ -24,8 +24,10 @@ use reading::all_pages;
 
 /// No list has more pages than this; an endless one is a broken answer, not work.
 const MOST_PAGES: usize = 200;
-/// What a person waits for is read at this pace, beside the sweep's.
-const URGENT_PER_SECOND: u32 = 20;
+/// What a person waits for is read at this pace at first, and at most at that, beside the sweep's. A decision takes several
+/// reads, and people are few: pacing is here for the day on which AWS asks to slow down, not to make anybody wait (P-07).
+const URGENT_FIRST: u32 = 100;
+const URGENT_MOST: u32 = 400;
 
 /// One source's connection. Cheap to clone; clones share pace and credentials.
 #[derive(Debug, Clone)]
@@ -62,7 +64,7 @@ impl Gateway {
         let connection = Connection::open(source, &settings).await?;
         let shared = Shared {
             sweeps: Pace::new(settings.first_reads_per_second, source.max_reads_per_second),
-            urgent: Pace::new(URGENT_PER_SECOND, URGENT_PER_SECOND),
+            urgent: Pace::new(URGENT_FIRST, URGENT_MOST),
             source: source.clone(),
             settings,
             random: random.clone(),
