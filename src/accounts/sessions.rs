@@ -136,9 +136,10 @@ impl Accounts {
                 Err(error) => Err(error),
             };
             match seen {
+                Ok(_) => {}
                 // A server that cannot write, its disk full, still lets people read (F-31).
                 Err(error @ sqlx::Error::Database(_)) => tracing::warn!(%error, "a session's use could not be noted"),
-                seen => _ = seen?,
+                Err(error) => return Err(error),
             }
         }
         Ok(Some((found.person, CsrfSecret(found.csrf_secret))))

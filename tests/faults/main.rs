@@ -4,6 +4,7 @@
 //! people read must agree.
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on ends there, telling where")]
+#![allow(clippy::print_stdout, reason = "seeds and times are told, for whoever reads the output")]
 
 #[path = "../support/mod.rs"]
 mod support;

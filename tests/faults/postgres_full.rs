@@ -68,7 +68,8 @@ async fn use_up_pages(dba: &mut PgConnection) {
     for rows in [20, 1] {
         loop {
             let Err(error) = sqlx::query(row).bind(rows).execute(&mut *dba).await else { continue };
-            let code = error.as_database_error().and_then(|it| it.code()).unwrap_or_default().into_owned();
+            let code =
+                error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
             assert_eq!(code, "53100", "the disk is full: {error}");
             break;
         }

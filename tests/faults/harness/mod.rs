@@ -6,8 +6,6 @@ pub mod deeds;
 pub mod history;
 pub mod index;
 pub mod judge;
-#[path = "../../portal/harness/page.rs"]
-pub mod page;
 pub mod person;
 pub mod replica;
 

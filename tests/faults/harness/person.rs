@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, header, redirect};
 
-use super::page::Page;
 use super::{Deeds, Replica};
+use crate::support::page::Page;
 
 /// Longer than any page may take.
 const PATIENCE: Duration = Duration::from_secs(45);

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use countersign::config::Config;
 use reqwest::{Method, RequestBuilder, Response, header};
 
-use super::page::Page;
+use crate::support::page::Page;
 
 pub struct Browser {
     http: reqwest::Client,

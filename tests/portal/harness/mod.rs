@@ -5,7 +5,6 @@
 
 mod browser;
 mod listening;
-mod page;
 mod replica;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -31,11 +30,11 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::support::page::Page;
 use crate::support::postgres::TestDatabase;
 use crate::support::proxy::{Proxy, Upstream};
 pub use browser::Browser;
 pub use listening::Ears;
-pub use page::Page;
 pub use replica::{Hearing, Replica, hear};
 
 /// Three pipelines with a gate each, in one account and region.

@@ -34,6 +34,7 @@ impl Upstream {
 }
 
 /// What becomes of a COMMIT that a test has picked.
+#[allow(clippy::enum_variant_names, reason = "each variant says what is lost")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// The server commits, the client never hears of it.
