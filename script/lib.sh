@@ -156,6 +156,25 @@ need_postgres() {
     fail "PostgreSQL was installed, but its server programs postgres and initdb were not found in the usual places."
 }
 
+# What lets a replica live in another time, for the fault stories. Linux only, as they are.
+need_faketime() {
+  [ "$(uname -s)" = Linux ] || return 0
+  find_faketime && return
+  install "libfaketime" "libfaketime" ""
+  find_faketime || fail "libfaketime was installed, but libfaketimeMT.so.1 is not where distributions keep it."
+}
+
+find_faketime() {
+  if [ -z "${COUNTERSIGN_TEST_FAKETIME:-}" ]; then
+    for library in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib64/faketime/libfaketimeMT.so.1 \
+      /usr/lib/faketime/libfaketimeMT.so.1; do
+      [ -e "$library" ] && COUNTERSIGN_TEST_FAKETIME=$library
+    done
+  fi
+  export COUNTERSIGN_TEST_FAKETIME
+  [ -n "${COUNTERSIGN_TEST_FAKETIME:-}" ]
+}
+
 # Browser and driver for the browser tests; exported, so that the tests need not search again.
 need_browser() {
   find_browser && return

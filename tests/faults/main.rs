@@ -15,8 +15,10 @@ mod judging;
 mod kills;
 mod leaving;
 mod postgres_away;
+#[cfg(target_os = "linux")]
 mod postgres_clock;
 mod postgres_commit;
+#[cfg(target_os = "linux")]
 mod postgres_full;
 mod postgres_late;
 mod stale;
