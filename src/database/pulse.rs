@@ -49,18 +49,53 @@ struct Inner {
     sight: watch::Sender<Sight>,
     /// Connections made before this moment may lead to a server that is no longer the one to use.
     distrusted: watch::Sender<Option<Instant>>,
+    /// When the last silence began, kept after it is over: what hung by then may hang on a server that nobody asks any
+    /// more, while another answers.
+    silence: watch::Sender<Option<Instant>>,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self(Arc::new(Inner { sight: watch::Sender::new(Sight::Answering), distrusted: watch::Sender::new(None) }))
+        Self(Arc::new(Inner {
+            sight: watch::Sender::new(Sight::Answering),
+            distrusted: watch::Sender::new(None),
+            silence: watch::Sender::new(None),
+        }))
     }
 }
 
 impl Pulse {
-    /// Returns once the server is silent.
-    pub async fn silent(&self) {
-        self.reached(Sight::Silent).await;
+    /// Returns once the server is silent, or was for a while since `began`.
+    pub async fn silent(&self, began: Instant) {
+        tokio::select! {
+            () = self.reached(Sight::Silent) => {}
+            _ = self.fell_silent(began) => {}
+        }
+    }
+
+    /// Returns once the server has been silent for long; also when another server answers by then, because what began
+    /// before may hang on the old one for ever.
+    pub async fn dead(&self, began: Instant) {
+        let outlived = async {
+            let since = self.fell_silent(began).await;
+            tokio::time::sleep_until(since + DEAD).await;
+        };
+        tokio::select! {
+            () = self.reached(Sight::Dead) => {}
+            () = outlived => {}
+        }
+    }
+
+    /// Looks something up, unless the server is silent: what only reads may be dropped at any time.
+    ///
+    /// # Errors
+    /// It was dropped.
+    pub async fn or_silent<T>(&self, look: impl Future<Output = T>) -> Result<T, sqlx::Error> {
+        tokio::select! {
+            biased;
+            found = look => Ok(found),
+            () = self.silent(Instant::now()) => Err(too_late("the database does not answer")),
+        }
     }
 
     /// Does `work`, unless the server stays silent for so long that it will not end.
@@ -71,13 +106,18 @@ impl Pulse {
         tokio::select! {
             biased;
             done = work => Ok(done),
-            () = self.dead() => Err(too_late("the database has been silent for 10 s")),
+            () = self.dead(Instant::now()) => Err(too_late("the database was silent for too long")),
         }
     }
 
-    /// Returns once the server has been silent for long.
-    pub async fn dead(&self) {
-        self.reached(Sight::Dead).await;
+    /// Returns when a silence begins, or began since; says when it did.
+    async fn fell_silent(&self, began: Instant) -> Instant {
+        let mut silences = self.0.silence.subscribe();
+        let found = silences.wait_for(|at| at.is_some_and(|at| at >= began)).await.ok().and_then(|at| *at);
+        match found {
+            Some(at) => at,
+            None => std::future::pending().await,
+        }
     }
 
     async fn reached(&self, sight: Sight) {
@@ -126,8 +166,12 @@ impl Pulse {
             silence if silence >= SILENT => Sight::Silent,
             _ => return,
         };
-        if *self.0.sight.borrow() < sight {
+        let before = *self.0.sight.borrow();
+        if before < sight {
             tracing::error!(why, ?sight, "the database does not answer");
+        }
+        if before == Sight::Answering {
+            self.0.silence.send_replace(Some(Instant::now()));
         }
         self.tell(sight);
     }
@@ -190,7 +234,20 @@ mod tests {
         assert_eq!(pulse.or_dead(async { 7 }).await.unwrap(), 7, "silence ends the waiting, not the work");
         pulse.tell(Sight::Dead);
         assert!(pulse.or_dead(std::future::pending::<()>()).await.is_err());
-        pulse.silent().await;
+        pulse.silent(Instant::now()).await;
+    }
+
+    #[tokio::test]
+    async fn what_began_before_a_silence_is_dropped_although_another_server_answers_since() {
+        let pulse = Pulse::default();
+        let began = Instant::now();
+        let long_ago = began.checked_sub(DEAD).unwrap();
+        pulse.0.silence.send_replace(Some(began));
+        pulse.silent(began).await;
+        pulse.0.silence.send_replace(Some(long_ago));
+        pulse.dead(long_ago).await;
+        let later = async { tokio::time::timeout(Duration::ZERO, pulse.dead(began)).await };
+        assert!(later.await.is_err(), "what began after it goes on");
     }
 
     #[tokio::test]

@@ -77,9 +77,7 @@ impl Hearing {
         // Taken out: should anything fail below, the next look begins anew.
         let before = memory.take().filter(|memory| memory.at.elapsed() < TOO_LONG);
         let since = before.as_ref().map_or(i64::MAX, |memory| memory.horizon);
-        let mut conn = self.0.database.pages.acquire().await?;
-        let seen = changes::list_since(&mut conn, since, MANY).await?;
-        drop(conn);
+        let seen = self.0.database.pulse.or_silent(self.list_since(since)).await??;
         let found: HashSet<Change> = seen.changes.into_iter().collect();
         let topics = match &before {
             // A number below the last one: this is not the server, or not the state, that was asked before.
@@ -92,6 +90,11 @@ impl Hearing {
         drop(memory);
         topics.iter().for_each(|topic| self.0.hints.tell(*topic));
         Ok(topics.len())
+    }
+
+    async fn list_since(&self, horizon: i64) -> sqlx::Result<changes::Seen> {
+        let mut conn = self.0.database.pages.acquire().await?;
+        changes::list_since(&mut conn, horizon, MANY).await
     }
 
     /// Forgets changes that everybody has had time to hear of.

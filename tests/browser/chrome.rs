@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use thirtyfour::common::command::{Command as Wire, ExtensionCommand};
+use thirtyfour::error::WebDriverErrorInner;
 use thirtyfour::prelude::*;
 
 /// How a person holds the page.
@@ -24,6 +25,17 @@ pub const PHONE: Device = Device { width: 360, height: 740, script: true, dark: 
 impl Device {
     pub fn without_script(self) -> Self {
         Self { script: false, ..self }
+    }
+}
+
+/// A look at many elements of one page. A live page may replace its list in the middle of it: then what was seen so far is
+/// of no page that ever was, and the look begins anew.
+async fn whole<T>(look: impl AsyncFn() -> WebDriverResult<T>) -> T {
+    loop {
+        match look().await {
+            Err(error) if matches!(error.as_inner(), WebDriverErrorInner::StaleElementReference(_)) => {}
+            seen => return seen.unwrap(),
+        }
     }
 }
 
@@ -109,13 +121,16 @@ impl Chrome {
             "heading" => "h1, h2, h3",
             other => panic!("no idea how to look for a {other}"),
         };
-        let mut found = Vec::new();
-        for element in self.driver.find_all(By::Css(css)).await.unwrap() {
-            if element.is_displayed().await.unwrap() && self.computed(&element, "computedlabel").await == name {
-                found.push(element);
+        whole(async || {
+            let mut found = Vec::new();
+            for element in self.driver.find_all(By::Css(css)).await? {
+                if element.is_displayed().await? && self.computed(&element, "computedlabel").await? == name {
+                    found.push(element);
+                }
             }
-        }
-        found
+            Ok(found)
+        })
+        .await
     }
 
     pub async fn click(&self, role: &str, name: &str) {
@@ -133,22 +148,25 @@ impl Chrome {
         self.find("textbox", name).await
     }
 
-    async fn computed(&self, element: &WebElement, what: &'static str) -> String {
+    async fn computed(&self, element: &WebElement, what: &'static str) -> WebDriverResult<String> {
         let path = format!("/element/{}/{what}", element.element_id());
-        let answer = element.handle().cmd(Wire::ExtensionCommand(Box::new(Look(path.into())))).await.unwrap();
-        answer.value_json().unwrap().as_str().unwrap_or_default().trim().to_owned()
+        let answer = element.handle().cmd(Wire::ExtensionCommand(Box::new(Look(path.into())))).await?;
+        Ok(answer.value_json()?.as_str().unwrap_or_default().trim().to_owned())
     }
 
     /// The addresses of visible links that begin with `prefix`, as written, in the order of the page.
     pub async fn hrefs(&self, prefix: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        for link in self.driver.find_all(By::Css(format!("main a[href^='{prefix}']"))).await.unwrap() {
-            let href = link.attr("href").await.unwrap().unwrap();
-            if link.is_displayed().await.unwrap() && !found.contains(&href) {
-                found.push(href);
+        whole(async || {
+            let mut found = Vec::new();
+            for link in self.driver.find_all(By::Css(format!("main a[href^='{prefix}']"))).await? {
+                let href = link.attr("href").await?.expect("it was found by its address");
+                if link.is_displayed().await? && !found.contains(&href) {
+                    found.push(href);
+                }
             }
-        }
-        found
+            Ok(found)
+        })
+        .await
     }
 
     /// Types into whatever has the focus.
@@ -160,7 +178,7 @@ impl Chrome {
     pub async fn tab_to(&self, name: &str) {
         for _ in 0..40 {
             let focused = self.driver.active_element().await.unwrap();
-            if self.computed(&focused, "computedlabel").await == name {
+            if self.computed(&focused, "computedlabel").await.unwrap() == name {
                 return;
             }
             focused.send_keys("\u{e004}").await.unwrap();

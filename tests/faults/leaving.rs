@@ -22,7 +22,10 @@ fn world() -> String {
 async fn told_to_stop_during_fifty_decisions_it_loses_none_and_the_next_process_settles_the_rest() {
     // F-35
     let stage = Stage::start_with(&world(), None).await;
-    let replica = stage.serving("first").await;
+    let mut replica = stage.replica("first");
+    // As behind a balancer: pages of what it has begun can still be read.
+    replica.set("COUNTERSIGN_FAREWELL", "5s");
+    replica.start().await;
     let forms = fill_in_all(&stage, &replica).await;
     // Slow enough that many are under way; and one that AWS has not answered when the process has to go.
     let slow = FaultKind::Delay { ms: 400 };

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::harness::{Form, Person, Replica, Stage, Told};
+use crate::harness::{Form, Person, Replica, Stage, Told, until};
 use crate::support::proxy::Commit;
 
 /// The rows say 2.5 s; the machine these tests run on is busy with other things.
 pub const BOUND: Duration = Duration::from_secs(5);
 /// Part of the one statement that makes an intent.
+/// How long the portal may need to notice that the database is back.
+const RECOVERED: Duration = Duration::from_secs(5);
 const INTENT: &str = "insert into portal.decision (";
 const CLAIM: &str = "update portal.decision set state = 'submitting'";
 
@@ -48,6 +50,13 @@ impl Scene {
         sqlx::query_scalar("select count(*) from portal.decision").fetch_one(&mut conn).await.unwrap()
     }
 
+    async fn is_served_again(&self) {
+        until("pages are served again", RECOVERED, async || {
+            (self.ana.open(&self.replica, "/").await.ok()?.status == 200).then_some(())
+        })
+        .await;
+    }
+
     /// The same form again leads to the one decision, sent once.
     async fn same_form_is_done_once(&self) {
         assert_eq!(self.ana.send(&self.replica, &self.form).await, Told::Done);
@@ -69,6 +78,7 @@ async fn while_postgres_is_gone_a_decision_is_answered_503_in_time_and_nothing_i
     assert!(scene.stage.simulator.receipts().is_empty());
     assert_eq!(scene.decisions().await, 0);
     scene.replica.proxy.accept();
+    scene.is_served_again().await;
     scene.same_form_is_done_once().await;
 }
 

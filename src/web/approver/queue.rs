@@ -67,7 +67,9 @@ pub async fn show(
     shell: Shell,
 ) -> Result<QueuePage, Failure> {
     let queue = if filter.is_first_page() {
-        app.queue.read(read(&app, filter)).await?
+        // Whoever comes next waits for this read: it must not hang on a server that is no longer there.
+        let look = async { app.database.pulse.or_silent(read(&app, filter)).await? };
+        app.queue.read(look).await?
     } else {
         Arc::new(read(&app, filter).await?)
     };

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -37,6 +38,7 @@ pub struct Tasks {
 
 /// The layer.
 pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let mut task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
     let answer = |done: Result<Response, JoinError>| {
         done.unwrap_or_else(|_| {
@@ -48,7 +50,7 @@ pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Re
     tokio::select! {
         biased;
         done = &mut task => return answer(done),
-        () = tasks.pulse.silent() => {
+        () = tasks.pulse.silent(began) => {
             // What needs no database is answered all the same.
             if let Ok(done) = tokio::time::timeout(GRACE, &mut task).await {
                 return answer(done);
@@ -56,7 +58,7 @@ pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Re
         }
         () = tokio::time::sleep(tasks.patience) => {}
     }
-    abandon(&tasks, task);
+    abandon(&tasks, task, began);
     Failure::unavailable(Duration::from_secs(5)).saying(OVERDUE).into_response()
 }
 
@@ -64,12 +66,12 @@ const OVERDUE: &str = "This takes longer than it should. If you were deciding or
                        look at it before you try again.";
 
 /// Nobody waits for the task any more. It goes on by itself, unless it hangs on a database that is no longer there.
-fn abandon(tasks: &Tasks, mut task: JoinHandle<Response>) {
+fn abandon(tasks: &Tasks, mut task: JoinHandle<Response>, began: Instant) {
     let pulse = tasks.pulse.clone();
     tasks.requests.spawn(async move {
         tokio::select! {
             _ = &mut task => {}
-            () = pulse.dead() => task.abort(),
+            () = pulse.dead(began) => task.abort(),
         }
     });
 }
