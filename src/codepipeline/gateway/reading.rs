@@ -33,7 +33,7 @@ impl Gateway {
             }
             *renewed = Instant::now();
         }
-        match Connection::open(&self.shared.source, &self.shared.settings).await {
+        match Box::pin(Connection::open(&self.shared.source, &self.shared.settings)).await {
             Ok(connection) => {
                 *self.shared.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
                 true
@@ -57,7 +57,9 @@ impl Gateway {
             self.pace().turn().await;
             let started = Instant::now();
             let left = self.shared.settings.attempt.saturating_sub(spent);
-            let error = match tokio::time::timeout(left, call(self.connection().reads)).await {
+            // The SDK's futures are large, and everything that reads holds one.
+            let calling = Box::pin(call(self.connection().reads));
+            let error = match tokio::time::timeout(left, calling).await {
                 Ok(Ok(output)) => {
                     self.pace().answered();
                     return Ok(output);
