@@ -4,6 +4,7 @@
 //! What a chain alone cannot find: a tail that was cut off together with the head, and a change after which every later
 //! record was hashed anew. Both leave a perfect chain; only a checkpoint kept outside the database shows them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -14,36 +15,36 @@ use uuid::Uuid;
 use super::entry::{Entry, GENESIS, Hash, sha256};
 use super::kind::Kind;
 
-/// A stored record, as untrusted as it was read.
+/// A stored record, as untrusted as it was read. Borrowed from what was read, since a verification takes millions apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct Row<'a> {
     pub seq: i64,
     /// `None`: a time no clock shows (infinity, the year 20000).
     pub at: Option<Timestamp>,
-    pub prev: Vec<u8>,
-    pub kind: String,
-    pub actor: String,
-    pub payload_hash: Vec<u8>,
-    pub hash: Vec<u8>,
+    pub prev: Cow<'a, [u8]>,
+    pub kind: Cow<'a, str>,
+    pub actor: Cow<'a, str>,
+    pub payload_hash: Cow<'a, [u8]>,
+    pub hash: Cow<'a, [u8]>,
     /// `None`: erased, which a later record must tell.
-    pub payload: Option<StoredPayload>,
+    pub payload: Option<StoredPayload<'a>>,
 }
 
 /// The payload's bytes and the copies beside them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StoredPayload {
-    pub bytes: Vec<u8>,
-    pub kind: String,
-    pub source: Option<String>,
-    pub pipeline: Option<String>,
-    pub stage: Option<String>,
-    pub action: Option<String>,
-    pub execution: Option<String>,
+pub struct StoredPayload<'a> {
+    pub bytes: Cow<'a, [u8]>,
+    pub kind: Cow<'a, str>,
+    pub source: Option<Cow<'a, str>>,
+    pub pipeline: Option<Cow<'a, str>>,
+    pub stage: Option<Cow<'a, str>>,
+    pub action: Option<Cow<'a, str>>,
+    pub execution: Option<Cow<'a, str>>,
     pub approval: Option<Uuid>,
     pub decision: Option<Uuid>,
     pub person: Option<Uuid>,
-    pub verdict: Option<String>,
-    pub outcome: Option<String>,
+    pub verdict: Option<Cow<'a, str>>,
+    pub outcome: Option<Cow<'a, str>>,
 }
 
 /// The newest record as the log itself names it.
@@ -135,18 +136,20 @@ pub struct Chain {
     clock_held: u64,
     redacted: Vec<i64>,
     untold: BTreeMap<i64, Hash>,
+    /// Where entries are spelt.
+    spelling: Vec<u8>,
 }
 
 impl Default for Chain {
     fn default() -> Self {
-        let (clock_held, redacted, untold) = (0, Vec::new(), BTreeMap::new());
-        Self { seq: 0, at: Timestamp::UNIX_EPOCH, hash: GENESIS, clock_held, redacted, untold }
+        let (redacted, untold, spelling) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { seq: 0, at: Timestamp::UNIX_EPOCH, hash: GENESIS, clock_held: 0, redacted, untold, spelling }
     }
 }
 
 impl Chain {
     /// Checks the next record, in order of numbers.
-    pub fn check(&mut self, row: &Row) -> Result<(), Broken> {
+    pub fn check(&mut self, row: &Row<'_>) -> Result<(), Broken> {
         self.check_row(row).map_err(|why| Broken { seq: row.seq, why })
     }
 
@@ -163,24 +166,25 @@ impl Chain {
         Verdict::Intact(Intact { rows: seq, head: hash, clock_held, redacted })
     }
 
-    fn check_row(&mut self, row: &Row) -> Result<(), Why> {
+    fn check_row(&mut self, row: &Row<'_>) -> Result<(), Why> {
         let expected = self.seq + 1;
         match row.seq.cmp(&expected) {
             std::cmp::Ordering::Greater => return Err(Why::Gap { expected }),
             std::cmp::Ordering::Less => return Err(Why::Order { expected }),
             std::cmp::Ordering::Equal => {}
         }
-        if row.prev != self.hash {
+        if *row.prev != self.hash {
             return Err(Why::Link);
         }
         let at = row.at.ok_or(Why::Hash)?;
-        let payload_hash: Hash = row.payload_hash.as_slice().try_into().map_err(|_| Why::Hash)?;
+        let payload_hash: Hash = row.payload_hash.as_ref().try_into().map_err(|_| Why::Hash)?;
         if row.kind.contains('\n') || row.actor.contains('\n') {
             return Err(Why::Hash);
         }
-        let (kind, actor) = (row.kind.as_str(), row.actor.as_str());
-        let hash = Entry { seq: row.seq, at, prev: &self.hash, kind, actor, payload_hash: &payload_hash }.hash();
-        if row.hash != hash {
+        let (kind, actor) = (&*row.kind, &*row.actor);
+        let entry = Entry { seq: row.seq, at, prev: &self.hash, kind, actor, payload_hash: &payload_hash };
+        let hash = entry.hash_in(&mut self.spelling);
+        if *row.hash != hash {
             return Err(Why::Hash);
         }
         if at <= self.at {
@@ -192,7 +196,7 @@ impl Chain {
         Ok(())
     }
 
-    fn check_payload(&mut self, row: &Row, payload_hash: Hash) -> Result<(), Why> {
+    fn check_payload(&mut self, row: &Row<'_>, payload_hash: Hash) -> Result<(), Why> {
         let telling = row.kind == Kind::RecordRedacted.name();
         let Some(stored) = &row.payload else {
             if telling {
@@ -204,8 +208,8 @@ impl Chain {
         if sha256(&stored.bytes) != payload_hash {
             return Err(Why::PayloadHash);
         }
-        let members: Members<'_> =
-            serde_json::from_slice(&stored.bytes).map_err(|error| Why::Payload(error.to_string()))?;
+        let text = std::str::from_utf8(&stored.bytes).map_err(|error| Why::Payload(error.to_string()))?;
+        let members: Members<'_> = serde_json::from_str(text).map_err(|error| Why::Payload(error.to_string()))?;
         compare(row, stored, &members)?;
         if telling {
             self.settle_erasure(&members);
@@ -260,7 +264,7 @@ struct Text<'a>(#[serde(borrow)] Option<Borrowed<'a>>);
 
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-struct Borrowed<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Text<'_> {
     fn as_deref(&self) -> Option<&str> {
@@ -268,7 +272,7 @@ impl Text<'_> {
     }
 }
 
-fn compare(row: &Row, stored: &StoredPayload, members: &Members<'_>) -> Result<(), Why> {
+fn compare(row: &Row<'_>, stored: &StoredPayload<'_>, members: &Members<'_>) -> Result<(), Why> {
     if stored.kind != row.kind {
         return Err(Why::Column("kind"));
     }

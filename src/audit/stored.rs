@@ -4,6 +4,8 @@
 //!
 //! Everything is as untrusted as any row: what cannot be read is a fault of that row, never a panic.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -26,7 +28,7 @@ const EPOCH: i64 = 946_684_800_000_000;
 ///
 /// # Errors
 /// Bytes that are no row of [`EVERY_ROW`].
-pub(super) fn read(message: &[u8]) -> Result<Option<Row>, Unreadable> {
+pub(super) fn read(message: &[u8]) -> Result<Option<Row<'_>>, Unreadable> {
     let mut bytes = Bytes(message);
     if message.starts_with(SIGNATURE) {
         // The header comes before the first row: signature, flags, and an extension that says how long it is.
@@ -85,19 +87,20 @@ impl<'a> Bytes<'a> {
     }
 
     /// NULL, where no row of ours has one, reads as nothing: it has not the hash it should have.
-    fn binary(&mut self) -> Result<Vec<u8>, Unreadable> {
-        Ok(self.column()?.unwrap_or_default().to_vec())
+    fn binary(&mut self) -> Result<Cow<'a, [u8]>, Unreadable> {
+        Ok(Cow::Borrowed(self.column()?.unwrap_or_default()))
     }
 
-    fn text(&mut self) -> Result<Option<String>, Unreadable> {
-        Ok(self.column()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    fn text(&mut self) -> Result<Option<Cow<'a, str>>, Unreadable> {
+        let text = |bytes| str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
+        Ok(self.column()?.map(text))
     }
 
     fn uuid(&mut self) -> Result<Option<Uuid>, Unreadable> {
         self.column()?.map(Uuid::from_slice).transpose().map_err(|_| Unreadable)
     }
 
-    fn row(&mut self) -> Result<Row, Unreadable> {
+    fn row(&mut self) -> Result<Row<'a>, Unreadable> {
         Ok(Row {
             seq: self.bigint()?.ok_or(Unreadable)?,
             at: self.bigint()?.and_then(|at| Timestamp::from_microsecond(at.checked_add(EPOCH)?).ok()),
@@ -110,10 +113,10 @@ impl<'a> Bytes<'a> {
         })
     }
 
-    fn payload(&mut self) -> Result<Option<StoredPayload>, Unreadable> {
+    fn payload(&mut self) -> Result<Option<StoredPayload<'a>>, Unreadable> {
         let bytes = self.column()?;
         let stored = StoredPayload {
-            bytes: bytes.unwrap_or_default().to_vec(),
+            bytes: Cow::Borrowed(bytes.unwrap_or_default()),
             kind: self.text()?.unwrap_or_default(),
             source: self.text()?,
             pipeline: self.text()?,

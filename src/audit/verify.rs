@@ -97,11 +97,20 @@ async fn find_head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
     }))
 }
 
-/// Every record with its payload, in order of numbers.
+/// Every record with its payload, in order of numbers, each as the bytes that [`read_row`] takes apart.
 ///
 /// # Errors
 /// The database's.
-pub async fn stream_rows(conn: &mut PgConnection) -> sqlx::Result<impl Stream<Item = Result<Row, sqlx::Error>> + '_> {
-    let messages = conn.copy_out_raw(EVERY_ROW).await?;
-    Ok(messages.try_filter_map(async |message| Ok(read(&message)?)))
+pub async fn stream_rows(
+    conn: &mut PgConnection,
+) -> sqlx::Result<impl Stream<Item = sqlx::Result<impl AsRef<[u8]>>> + '_> {
+    conn.copy_out_raw(EVERY_ROW).await
+}
+
+/// The row in one message of [`stream_rows`]; none in the last.
+///
+/// # Errors
+/// Bytes that are no row.
+pub fn read_row(message: &[u8]) -> sqlx::Result<Option<Row<'_>>> {
+    Ok(read(message)?)
 }

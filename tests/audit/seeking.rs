@@ -67,7 +67,7 @@ async fn record(database: &TestDatabase, rng: &mut fastrand::Rng, count: usize) 
         match kind {
             Kind::DecisionIntended => {
                 let state = pick(rng, &STATES);
-                insert_decision(&mut superuser, appended.seq, who, state).await;
+                insert_decision(&mut superuser, &listed, who, state).await;
                 told.push(Told { person: Some(who), state: Some(state), ..listed });
             }
             Kind::ApprovalDecidedElsewhere => told.push(Told { arn: Some(arn), ..listed }),
@@ -79,16 +79,18 @@ async fn record(database: &TestDatabase, rng: &mut fastrand::Rng, count: usize) 
     told
 }
 
-async fn insert_decision(conn: &mut PgConnection, seq: i64, account: Uuid, state: State) {
+/// With the verdict and the account of its record, as an intent is written.
+async fn insert_decision(conn: &mut PgConnection, told: &Told, account: Uuid, state: State) {
     sqlx::query(
         "insert into portal.decision (id, approval_id, account_id, verdict, summary, signed_as, fingerprint, channel, state,
             attempt, intent_seq, intent_hash, created_at, settled_at)
-        values (gen_random_uuid(), gen_random_uuid(), $1, 'approved', '', 'Ana', sha256('x'), 'page', $2, 1, $3,
+        values (gen_random_uuid(), gen_random_uuid(), $1, $4, '', 'Ana', sha256('x'), 'page', $2, 1, $3,
             sha256('x'), now(), now())",
     )
     .bind(account)
     .bind(state.name())
-    .bind(seq)
+    .bind(told.seq)
+    .bind(told.verdict)
     .execute(conn)
     .await
     .unwrap();

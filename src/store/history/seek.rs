@@ -16,7 +16,7 @@ pub enum Lead {
     /// Somebody at AWS.
     Arn,
     Verdict,
-    /// What became of our decisions: the decision table.
+    /// What became of our decisions: the decision table, whose index also knows the person and the verdict.
     State,
     /// No filter, or one that nearly everything passes: the records themselves.
     Nothing,
@@ -122,6 +122,7 @@ pub fn push_led(query: &mut QueryBuilder<Postgres>, sought: &Sought, lead: Lead)
             if let Some(Outcome::Ours(state)) = sought.outcome {
                 query.push(" and d.state = ").push_bind(state.name());
             }
+            push_known_of_decision(query, sought);
         }
         Lead::Arn => {
             query.push("audit.payload p where p.kind = 'approval.decided_elsewhere'");
@@ -171,6 +172,16 @@ fn push_filters(query: &mut QueryBuilder<Postgres>, sought: &Sought, lead: Lead)
             );
             query.push_bind(state.name());
         }
+    }
+}
+
+/// What a decision's own row says like its record, and the index of the outcomes holds: nothing is looked up for the rest.
+fn push_known_of_decision(query: &mut QueryBuilder<Postgres>, sought: &Sought) {
+    if let Some(verdict) = &sought.verdict {
+        query.push(" and d.verdict = ").push_bind(verdict.clone());
+    }
+    if let Some(Who::Accounts(ids)) = &sought.who {
+        query.push(" and d.account_id = any(").push_bind(ids.clone()).push(")");
     }
 }
 
