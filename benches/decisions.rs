@@ -1,25 +1,29 @@
-//! How long a decision takes, from the browser's POST to the answer, without AWS's time: the simulator answers at once.
-//! Forms are read beforehand; decisions leave at their times whether or not earlier ones were answered, and the time
-//! counts from when each should have left. Prints; judges nothing.
+//! How long a decision takes, from the browser's POST to the answer, without AWS's time: what the simulator says its calls
+//! for that pipeline took is taken off. Forms are read beforehand; decisions leave at their times whether or not earlier
+//! ones were answered, and the time counts from when each should have left. Prints; judges nothing.
 //!
-//!   decisions [--quick]
+//!   decisions [--quick | --long] [--records=N]
+//!
+//! `--long`: 50/s for ten minutes instead of one.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and stops where it cannot go on")]
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use support::load::{self, Connection, Measured, hidden, micros, open_loop};
-use support::stage::{Setting, Stage};
-use support::table::{Table, heading, is_quick, profile};
+use support::stage::{Setting, Stage, Waiting};
+use support::table::{Table, has_flag, heading, is_quick, profile};
 
 /// A form that was read and will be sent.
 struct Form {
     path: String,
+    pipeline: String,
     request: Vec<u8>,
 }
 
@@ -32,12 +36,15 @@ fn main() {
 
 async fn measure() {
     // Rate and seconds of each run: at 20/s latency, at 50/s whether it stays as it is.
-    let runs: &[(f64, usize)] = if is_quick() { &[(20.0, 10), (50.0, 10)] } else { &[(20.0, 60), (50.0, 600)] };
+    let runs = match (is_quick(), has_flag("long")) {
+        (true, _) => [(20.0, 10), (50.0, 10)],
+        (false, is_long) => [(20.0, 60), (50.0, if is_long { 600 } else { 60 })],
+    };
     heading(
         "Decisions",
         &format!(
             "POST of the form to the answer that leads to the result, which is sent after AWS has answered. Open loop. \
-             The simulator answers at once; its time is in the figures. {}.",
+             Without what the simulator took to answer, which stands beside it. {}.",
             profile()
         ),
     );
@@ -47,12 +54,16 @@ async fn measure() {
         "p50 ms",
         "p99 ms",
         "most ms",
+        "simulator p50 ms",
+        "with it: p50 ms",
+        "p99 ms",
         "calls each",
         "memory MiB",
+        "open files",
         "accepted at AWS",
     ]);
     for (rate, seconds) in runs {
-        run(*rate, *seconds, &mut table).await;
+        run(rate, seconds, &mut table).await;
     }
     table.print();
 }
@@ -62,19 +73,33 @@ async fn run(rate: f64, seconds: usize, table: &mut Table) {
     // Everything is known before the run begins, and the next sweep comes after it.
     let setting =
         Setting { waiting: count, gated: count, pipelines: count, poll_interval: "1h", reads_per_second: 1000 };
-    let stage = Stage::start(&setting, async |_| {}).await;
+    let stage = Stage::start(&setting).await;
     let to = stage.portal().address;
     forget_calls(&stage).await;
     // Half a minute at a time, so that growth would show, and no form gets old.
     let part = ((rate * 30.0) as usize).max(1);
     let approvals = stage.list_approvals().await;
     let mut accepted = 0;
-    for (n, paths) in approvals.chunks(part).enumerate() {
-        let forms = read_forms(&stage, paths).await;
+    for (n, waiting) in approvals.chunks(part).enumerate() {
+        let forms = read_forms(&stage, waiting).await;
+        forget_calls(&stage).await;
         let idle = Idle::default();
-        let latencies = open_loop(forms, rate, move |form, due| decide(to, form, due, Arc::clone(&idle))).await;
-        let measured = Measured::new(latencies, paths.len() as f64 / rate);
-        let calls = calls(&stage).await;
+        let whole = Arc::new(Mutex::new(HashMap::new()));
+        let kept = Arc::clone(&whole);
+        let latencies = open_loop(forms, rate, move |form, due| {
+            let (idle, kept) = (Arc::clone(&idle), Arc::clone(&kept));
+            async move {
+                let (pipeline, took) = decide(to, form, due, idle).await;
+                kept.lock().unwrap().insert(pipeline, took);
+                took
+            }
+        });
+        let whole_times = Measured::new(latencies.await, waiting.len() as f64 / rate);
+        let (calls, at_aws) = calls(&stage).await;
+        let whole = std::mem::take(&mut *whole.lock().unwrap());
+        let ours = whole.iter().map(|(name, took)| took.saturating_sub(at_aws.get(name).copied().unwrap_or(0)));
+        let measured = Measured::new(ours.collect(), whole_times.seconds);
+        let theirs = Measured::new(at_aws.into_values().collect(), whole_times.seconds);
         let decided = calls.get("PutApprovalResult").copied().unwrap_or(0);
         let all: u64 = calls.values().sum();
         forget_calls(&stage).await;
@@ -85,8 +110,12 @@ async fn run(rate: f64, seconds: usize, table: &mut Table) {
             format!("{:.1}", measured.quantile(0.5)),
             format!("{:.1}", measured.quantile(0.99)),
             format!("{:.1}", measured.quantile(1.0)),
+            format!("{:.1}", theirs.quantile(0.5)),
+            format!("{:.1}", whole_times.quantile(0.5)),
+            format!("{:.1}", whole_times.quantile(0.99)),
             format!("{:.1}", all as f64 / measured.count() as f64),
             format!("{:.0}", stage.portal().memory().0),
+            stage.portal().open_files().to_string(),
             decided.to_string(),
         ]);
     }
@@ -94,11 +123,11 @@ async fn run(rate: f64, seconds: usize, table: &mut Table) {
     stage.end().await;
 }
 
-async fn read_forms(stage: &Stage, paths: &[String]) -> Vec<Form> {
+async fn read_forms(stage: &Stage, waiting: &[Waiting]) -> Vec<Form> {
     let to = stage.portal().address;
     let mut connection = Connection::open(to).await;
     let mut forms = Vec::new();
-    for (n, path) in paths.iter().enumerate() {
+    for (n, Waiting { path, pipeline }) in waiting.iter().enumerate() {
         let session = &stage.sessions[n % stage.sessions.len()];
         let page = connection.ask(&load::get(to, path, session, "")).await.text();
         let field = |name| hidden(&page, name);
@@ -112,13 +141,14 @@ async fn read_forms(stage: &Stage, paths: &[String]) -> Vec<Form> {
         let cookie = format!("countersign={session}");
         forms.push(Form {
             path: path.clone(),
+            pipeline: pipeline.clone(),
             request: load::post(to, &format!("{path}/decision"), &cookie, "127.0.0.1", &fields),
         });
     }
     forms
 }
 
-async fn decide(to: SocketAddr, form: Form, due: Instant, idle: Idle) -> u64 {
+async fn decide(to: SocketAddr, form: Form, due: Instant, idle: Idle) -> (String, u64) {
     let kept = idle.lock().unwrap().pop().filter(|(_, since)| since.elapsed() < Duration::from_secs(3));
     let mut connection = match kept {
         Some((connection, _)) => connection,
@@ -129,22 +159,36 @@ async fn decide(to: SocketAddr, form: Form, due: Instant, idle: Idle) -> u64 {
     let leads_to = answer.find_header("location").unwrap_or_default();
     assert!(leads_to.starts_with(&format!("{}/result/", form.path)), "{} {}", answer.head, answer.text());
     idle.lock().unwrap().push((connection, Instant::now()));
-    took
-}
-
-async fn control(stage: &Stage, method: &str) -> String {
-    let control = stage.simulator.control.unwrap();
-    let request = format!("{method} /calls HTTP/1.1\r\nhost: {control}\r\n\r\n");
-    Connection::open(control).await.ask(request.as_bytes()).await.text()
+    (form.pipeline, took)
 }
 
 async fn forget_calls(stage: &Stage) {
-    control(stage, "DELETE").await;
+    stage.control("DELETE", "/calls", "").await;
 }
 
-async fn calls(stage: &Stage) -> BTreeMap<String, u64> {
+/// One call as the simulator tells it.
+#[derive(serde::Deserialize)]
+struct Call {
+    pipeline: String,
+    began: Timestamp,
+    at: Timestamp,
+}
+
+/// How often each operation was called, and how many microseconds the simulator was at work on each pipeline's calls.
+async fn calls(stage: &Stage) -> (BTreeMap<String, u64>, HashMap<String, u64>) {
     // The portal may still be closing what it was told.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let calls: serde_json::Value = serde_json::from_str(&control(stage, "GET").await).unwrap();
-    serde_json::from_value(calls["counts"].clone()).unwrap()
+    let mut calls: serde_json::Value = serde_json::from_str(&stage.control("GET", "/calls", "").await).unwrap();
+    let mut recent: Vec<Call> = serde_json::from_value(calls["recent"].take()).unwrap();
+    recent.sort_by_key(|call| call.began);
+    let mut at_work: HashMap<String, (u64, Timestamp)> = HashMap::new();
+    for call in recent {
+        let (sum, until) = at_work.entry(call.pipeline).or_insert((0, Timestamp::UNIX_EPOCH));
+        // Two at the same time count once.
+        let more = call.at.duration_since(call.began.max(*until));
+        *sum += micros(more.try_into().unwrap_or_default());
+        *until = call.at.max(*until);
+    }
+    let at_work = at_work.into_iter().map(|(pipeline, (sum, _))| (pipeline, sum)).collect();
+    (serde_json::from_value(calls["counts"].take()).unwrap(), at_work)
 }

@@ -2,21 +2,19 @@
 //! combinations of filters that find next to nothing, asked over HTTP of a serving process. Each case is asked from many
 //! places in the list, so that it is not one page of the cache that is measured. Prints; judges nothing.
 //!
-//! `cargo bench --bench history -- [--records N] [--requests N] [--only TEXT]`
+//!   history [--quick] [--records=N] [--requests=N] [--only=TEXT]
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and stops where it cannot go on")]
 
-#[path = "support/portal.rs"]
-mod portal;
-#[path = "support/records.rs"]
-mod records;
+mod support;
 
 use std::time::Instant;
 
 use countersign::database::Role;
 use jiff::{Span, Timestamp};
-use portal::{Portal, Times};
-use records::Records;
+use support::portal::{Portal, Times};
+use support::records::Records;
+use support::table::{find_option, heading, is_quick, profile};
 
 /// The seed of the places that are asked for.
 const SEED: u64 = 7;
@@ -26,19 +24,20 @@ fn main() {
     runtime.block_on(measure());
 }
 
-fn argument(name: &str) -> Option<String> {
-    std::env::args().skip_while(|arg| arg != name).nth(1)
-}
-
 async fn measure() {
-    let requests: usize = argument("--requests").map_or(200, |text| text.parse().unwrap());
-    let only = argument("--only").unwrap_or_default();
+    let usual = if is_quick() { 10 } else { 200 };
+    let requests: usize = find_option("requests").map_or(usual, |text| text.parse().unwrap());
+    let only = find_option("only").unwrap_or_default();
     let records = Records::open(Records::asked()).await;
     let url = records.postgres.url(Role::App);
     let portal = Portal::start(&url, &[]).await;
     let bench = Bench::new(&records, &portal).await;
-    println!("history: {} records, {requests} requests each, one after the other; seed {SEED}; ms", records.count);
-    println!();
+    let circumstances = format!(
+        "{} records; {requests} requests each, one after the other; seed {SEED}; ms; {}.",
+        records.count,
+        profile()
+    );
+    heading("History", &circumstances);
     println!("| what | first | p50 | p99 | most | lines |");
     println!("|---|---:|---:|---:|---:|---:|");
     let mut worst = (String::new(), 0.0);
@@ -55,7 +54,7 @@ async fn measure() {
     }
     println!();
     let (resident, peak) = portal.memory();
-    println!("worst p99: {:.0} ms ({}); portal {resident:.0} MiB resident, {peak:.0} at most", worst.1, worst.0);
+    println!("worst p99: {:.0} ms ({}); portal {resident:.0} MiB resident, {peak:.0} at most\n", worst.1, worst.0);
 }
 
 /// One kind of request.

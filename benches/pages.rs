@@ -30,19 +30,19 @@ fn main() {
 }
 
 async fn measure() {
-    let records = find_option("records").map_or(if is_quick() { 10_000 } else { 100_000 }, |n| n.parse().unwrap());
-    let stage = Stage::start(&Setting::full(), async |conn| support::fill(conn, records).await).await;
+    let stage = Stage::start(&Setting::full()).await;
     let approvals = stage.list_approvals().await;
     heading(
         "Pages",
         &format!(
-            "{} approvals wait, {PEOPLE} accounts, {records} records; load, portal, simulator and PostgreSQL share the \
+            "{} approvals wait, {PEOPLE} accounts, {} records; load, portal, simulator and PostgreSQL share the \
              machine; {}. The portal goes on watching meanwhile.",
             approvals.len(),
+            stage.records(),
             profile()
         ),
     );
-    let (idle, _) = stage.portal().memory();
+    let ((idle, _), idle_files) = (stage.portal().memory(), stage.portal().open_files());
     let mut table = Table::new(&[
         "page",
         "encoding",
@@ -55,7 +55,7 @@ async fn measure() {
         "of the floor",
     ]);
     let only = find_option("page");
-    let pages = [("queue", "/"), ("approval", approvals[0].as_str())];
+    let pages = [("queue", "/"), ("approval", approvals[0].path.as_str())];
     for (page, path) in pages.into_iter().filter(|(page, _)| only.as_deref().is_none_or(|only| only == *page)) {
         for encodings in [BROWSER, ""] {
             compare(&stage, (page, path), encodings, &mut table).await;
@@ -63,7 +63,11 @@ async fn measure() {
     }
     table.print();
     let (_, most) = stage.portal().memory();
-    println!("Resident memory of the portal: {idle:.0} MiB before the load, at most {most:.0} MiB under it.\n");
+    println!(
+        "The portal: {idle:.0} MiB resident and {idle_files} files open before the load; at most {most:.0} MiB under it, \
+         {} files open after it.\n",
+        stage.portal().open_files()
+    );
     stage.end().await;
 }
 

@@ -2,14 +2,11 @@
 //! head's lock, and rows a second and memory of `countersign audit verify` over everything. Prints; judges nothing but
 //! that the log is intact afterwards.
 //!
-//! `cargo bench --bench records -- [--records N] [--seconds N]`
+//!   records [--quick] [--records=N] [--seconds=N]
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and stops where it cannot go on")]
 
-#[path = "support/portal.rs"]
-mod portal;
-#[path = "support/records.rs"]
-mod records;
+mod support;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -19,25 +16,23 @@ use countersign::clock::Clock;
 use countersign::database::connect::serving;
 use countersign::database::{Database, Role};
 use countersign::random::Random;
-use portal::{Times, memory_of};
-use records::Records;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use support::portal::Times;
+use support::processes::{memory_of, program};
+use support::records::Records;
+use support::table::{find_option, heading, is_quick, profile};
 use tokio::process::Command;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(measure());
 }
 
-fn argument(name: &str) -> Option<u64> {
-    std::env::args().skip_while(|arg| arg != name).nth(1).map(|text| text.parse().unwrap())
-}
-
 async fn measure() {
-    let seconds = argument("--seconds").unwrap_or(10);
+    let usual = if is_quick() { 2 } else { 10 };
+    let seconds = find_option("seconds").map_or(usual, |text| text.parse().unwrap());
     let records = Records::open(Records::asked()).await;
+    heading("Records", &format!("Made with {} records; {}.", records.count, profile()));
     println!(
         "| appending, {seconds} s each | appends/s | head locked p50 ms | p99 ms | most ms | whole p50 ms | p99 ms |"
     );
@@ -49,6 +44,7 @@ async fn measure() {
     println!("| verifying | rows | seconds | rows/s | MiB at most | of the database server |");
     println!("|---|---:|---:|---:|---:|---:|");
     verify(&records).await;
+    println!();
 }
 
 /// So many clients append, each as fast as it can.
@@ -99,7 +95,7 @@ async fn append_until(mut conn: PgConnection, seed: u64, until: Instant) -> Vec<
 /// The command as an auditor runs it.
 async fn verify(records: &Records) {
     let began = Instant::now();
-    let mut child = Command::new(PROGRAM)
+    let mut child = Command::new(program())
         .args(["audit", "verify"])
         .env_clear()
         .env("COUNTERSIGN_DATABASE_READER_URL", records.postgres.url(Role::Reader))

@@ -1,17 +1,18 @@
 //! The watcher on 1,000 pipelines, 300 of them with a gate, 40 waiting, 20 ms a call: cold (nothing is known), again (a
 //! second sweep), and warm (a new process that finds the database as it was); without a limit, and where the account lets
-//! 20 calls a second through; beside ten threads of boto3 on the same simulator in the same minute. Then a serving
-//! process: from its start to a queue page that shows all 40, and from an approval's opening to the page. Prints; judges
-//! nothing but that none is missed.
+//! 20 calls a second through. After each sweep, ten threads of boto3 do theirs on the same simulator, in the same minute.
+//! Then a serving process: from its start to a queue page that shows all 40, and from an approval's opening to the page.
+//! Prints; judges nothing but that none is missed.
 //!
-//! `cargo bench --bench watcher -- [--python FILE] [--without-sweeps]`: a Python that has boto3; without one that part is
-//! left out.
+//!   watcher [--quick] [--python=FILE] [--without-sweeps]
+//!
+//! `--python`: a Python that has boto3; without one that part is left out. `--quick`: a tenth of everything.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and stops where it cannot go on")]
 
-#[path = "support/portal.rs"]
-mod portal;
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/support/postgres.rs"]
+#[allow(dead_code, reason = "the tests use the rest of it")]
+mod postgres;
 mod support;
 
 use std::time::{Duration, Instant};
@@ -26,8 +27,9 @@ use countersign::simulator::config::Rate;
 use countersign::simulator::{Simulator, SimulatorHandle, WorldFile};
 use countersign::watcher::Watcher;
 use jiff::SignedDuration;
-use portal::{Portal, Times};
-use support::postgres::TestDatabase;
+use postgres::TestDatabase;
+use support::portal::{Portal, Times};
+use support::table::{find_option, has_flag, heading, is_quick, profile};
 
 const WORLD: &str = r#"
 latency_ms = 20
@@ -62,19 +64,35 @@ account = "111122223333"
 region = "eu-west-1"
 [[worlds.generate]]
 prefix = "svc-"
-count = 1000
+count = COUNT
 template = "plain"
 gated_template = "gated"
-gated = 300
-waiting = 40
+gated = GATED
+waiting = WAITING
 "#;
 
 /// How fast reading may get: the default, and far beyond what AWS is known to allow.
 const PACES: [u32; 2] = [40, 400];
 /// The limit of the throttled account: calls a second, and how many at once after a pause.
 const LIMIT: f64 = 20.0;
-/// Approvals whose way to the page is timed.
-const SAMPLES: usize = 6;
+
+/// How much there is to watch.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    pipelines: usize,
+    gated: usize,
+    waiting: usize,
+    /// Approvals whose way to the page is timed.
+    samples: usize,
+}
+
+fn size() -> Size {
+    if is_quick() {
+        Size { pipelines: 100, gated: 30, waiting: 4, samples: 1 }
+    } else {
+        Size { pipelines: 1_000, gated: 300, waiting: 40, samples: 6 }
+    }
+}
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("the runtime starts");
@@ -82,28 +100,35 @@ fn main() {
 }
 
 async fn measure() {
-    println!(
-        "watcher: 1,000 pipelines, 300 with a gate, 40 waiting, 20 ms a call; throttled: {LIMIT} calls/s and as many at once"
+    let Size { pipelines, gated, waiting, .. } = size();
+    heading(
+        "Watcher",
+        &format!(
+            "{pipelines} pipelines, {gated} with a gate, {waiting} waiting, 20 ms a call; throttled: {LIMIT} calls/s and as \
+             many at once. boto3 sweeps the same simulator right after each sweep of ours. {}.",
+            profile()
+        ),
     );
-    println!();
     println!("| who | account | sweep | seconds | calls | throttled | missed | of what the limit allows |");
     println!("|---|---|---|---:|---:|---:|---:|---:|");
-    let is_short = std::env::args().any(|arg| arg == "--without-sweeps");
-    for pace in PACES.into_iter().filter(|_| !is_short) {
-        sweeps(pace, false).await;
-    }
-    if !is_short {
+    if !has_flag("without-sweeps") {
+        for pace in PACES {
+            sweeps(pace, false).await;
+        }
         sweeps(PACES[0], true).await;
-    }
-    for throttled in [false, true] {
-        boto3(throttled).await;
     }
     println!();
     serving().await;
+    println!();
 }
 
 async fn start(throttled: bool) -> SimulatorHandle {
-    let world = WorldFile::parse(WORLD).expect("the world is well-formed");
+    let Size { pipelines, gated, waiting, .. } = size();
+    let world = WORLD
+        .replace("COUNT", &pipelines.to_string())
+        .replace("GATED", &gated.to_string())
+        .replace("WAITING", &waiting.to_string());
+    let world = WorldFile::parse(&world).expect("the world is well-formed");
     let anywhere = "127.0.0.1:0".parse().expect("an address");
     let simulator = Simulator::start(world, Clock::system(), anywhere).await.expect("the simulator starts");
     if throttled {
@@ -153,13 +178,14 @@ async fn sweep(simulator: &SimulatorHandle, watcher: &Watcher, (pace, throttled)
     let refused = refused_calls(simulator);
     let calls: u64 = simulator.calls().counts.values().sum();
     let who = format!("Countersign, at most {pace}/s");
-    print_row(&who, throttled, name, took, (calls, refused, 40 - status.waiting));
-    assert_eq!(status.waiting, 40, "a sweep that misses an approval is not worth timing: {status:?}");
+    print_row(&who, throttled, name, took, (calls, refused, size().waiting - status.waiting));
+    assert_eq!(status.waiting, size().waiting, "a sweep that misses an approval is not worth timing: {status:?}");
     if name == "again" && !throttled && pace == PACES[0] {
         let a_minute: Vec<String> =
             simulator.calls().counts.iter().map(|(operation, count)| format!("{operation} {}", count * 4)).collect();
         println!("| Countersign, calls a minute at 15 s | unlimited | steady | {} | | | | |", a_minute.join(", "));
     }
+    boto3(simulator, throttled).await;
 }
 
 /// How many of the newest calls were throttled. More than it remembers are not made in one sweep.
@@ -176,20 +202,22 @@ fn print_row(who: &str, throttled: bool, name: &str, took: f64, (calls, refused,
 }
 
 /// The loop that teams write themselves.
-async fn boto3(throttled: bool) {
-    let simulator = start(throttled).await;
-    let python = std::env::args().skip_while(|arg| arg != "--python").nth(1).unwrap_or_else(|| "python3".into());
+async fn boto3(simulator: &SimulatorHandle, throttled: bool) {
+    // As before ours, the account is at rest.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    simulator.clear_calls();
+    let python = find_option("python").unwrap_or_else(|| "python3".into());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/boto3_loop.py");
     let output = tokio::process::Command::new(python).args([script, &simulator.endpoint()]).output().await;
     let said = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     let Some(said) = said.and_then(|said| serde_json::from_slice::<serde_json::Value>(&said).ok()) else {
-        println!("| boto3, 10 threads | not measured: no Python with boto3 (see --python) | | | | | | |");
+        println!("| boto3, 10 threads | not measured: no Python with boto3 (script/bench brings one) | | | | | | |");
         return;
     };
     let number = |name: &str| said[name].as_u64().expect("a count");
-    let missed = usize::try_from(40 - number("waiting")).expect("a count");
+    let missed = size().waiting - usize::try_from(number("waiting")).expect("a count");
     let counts = (number("calls"), number("throttled"), missed);
-    print_row("boto3, 10 threads", throttled, "every time", said["seconds"].as_f64().expect("seconds"), counts);
+    print_row("boto3, 10 threads", throttled, "right after", said["seconds"].as_f64().expect("seconds"), counts);
 }
 
 /// A serving process over the database as a watcher left it.
@@ -212,9 +240,9 @@ async fn serving() {
     let mut times = Times::default();
     let mut rng = fastrand::Rng::with_seed(7);
     let world = simulator.world("111122223333", "eu-west-1");
-    for n in 0..SAMPLES {
+    for n in 0..size().samples {
         tokio::time::sleep(Duration::from_millis(rng.u64(1_000..9_000))).await;
-        let pipeline = format!("svc-{:04}", 100 + n);
+        let pipeline = format!("svc-{:04}", 10 + size().waiting + n);
         assert!(!page().await.contains(&pipeline), "{pipeline} has nothing waiting yet");
         world.open_approval(&pipeline, None).expect("the pipeline has a gate");
         let opened = Instant::now();
@@ -225,7 +253,8 @@ async fn serving() {
     }
     let [_, p50, _, most] = times.figures();
     println!(
-        "from an approval's opening to the page, by polling each 15 s, {SAMPLES} times (seed 7): median {:.1} s, at most {:.1} s",
+        "from an approval's opening to the page, by polling each 15 s, {} times (seed 7): median {:.1} s, at most {:.1} s",
+        size().samples,
         p50 / 1e3,
         most / 1e3
     );

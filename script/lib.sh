@@ -8,6 +8,8 @@
 
 # Pinned, so that the tests meet the command line they were written against.
 AWS_CLI_VERSION=1.46.2
+# What the measurements compare the watcher with.
+BOTO3_VERSION=1.44.5
 POSTGRES_VERSIONS="18 17 16 15 14"
 
 say() { printf '%s\n' "$*"; }
@@ -209,22 +211,32 @@ find_program() {
 
 # The AWS command line of a pinned version, in a virtual environment under target/, touching nothing else.
 need_aws_cli() {
-  tools=$root/target/tools/awscli
+  need_python_package awscli "$AWS_CLI_VERSION" aws
   COUNTERSIGN_TEST_AWS_CLI=$tools/bin/aws
   export COUNTERSIGN_TEST_AWS_CLI
-  if [ "$(cat "$tools/version" 2>/dev/null)" = "$AWS_CLI_VERSION" ] && [ -x "$tools/bin/aws" ]; then
+}
+
+# The AWS library that teams write their own loops with, likewise.
+need_boto3() {
+  need_python_package boto3 "$BOTO3_VERSION" python
+}
+
+# A package of a pinned version in target/tools/PACKAGE; sets `tools`. package, version, program it must bring
+need_python_package() {
+  tools=$root/target/tools/$1
+  if [ "$(cat "$tools/version" 2>/dev/null)" = "$2" ] && [ -x "$tools/bin/$3" ]; then
     return
   fi
   if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
     install "Python 3 with venv" "python3 python3-venv" python@3.12
   fi
-  say "    pip install awscli==$AWS_CLI_VERSION into target/tools/awscli"
+  say "    pip install $1==$2 into target/tools/$1"
   rm -rf "$tools"
   mkdir -p "$root/target/tools"
-  python3 -m venv "$tools" || fail "python3 could not make a virtual environment in target/tools/awscli."
-  "$tools/bin/pip" --quiet --disable-pip-version-check install "awscli==$AWS_CLI_VERSION" ||
-    fail "pip could not install awscli $AWS_CLI_VERSION. Look at the network or the package index, then run this again."
-  printf '%s\n' "$AWS_CLI_VERSION" >"$tools/version"
+  python3 -m venv "$tools" || fail "python3 could not make a virtual environment in target/tools/$1."
+  "$tools/bin/pip" --quiet --disable-pip-version-check install "$1==$2" ||
+    fail "pip could not install $1 $2. Look at the network or the package index, then run this again."
+  printf '%s\n' "$2" >"$tools/version"
 }
 
 # --- a Postgres for the compiler --------------------------------------------------------------------------------------

@@ -102,6 +102,35 @@ impl Connection {
     }
 }
 
+/// The stream of hints that an open page listens to.
+pub struct Hints(Connection);
+
+impl Hints {
+    pub async fn open(to: SocketAddr, session: &str) -> Self {
+        let mut connection = Connection::open(to).await;
+        let request = get(to, "/events", session, "");
+        connection.stream.write_all(&request).await.expect("the server reads");
+        let mut hints = Self(connection);
+        hints.until(b"retry:").await;
+        hints
+    }
+
+    /// Waits for the next hint.
+    pub async fn next(&mut self) {
+        self.until(b"event: hint").await;
+    }
+
+    async fn until(&mut self, sought: &[u8]) {
+        let at = loop {
+            match find(&self.0.buffer, sought) {
+                Some(at) => break at,
+                None => self.0.fill().await,
+            }
+        };
+        self.0.buffer.drain(..at + sought.len());
+    }
+}
+
 fn find(text: &[u8], sought: &[u8]) -> Option<usize> {
     text.windows(sought.len()).position(|window| window == sought)
 }

@@ -1,15 +1,13 @@
 //! The portal as its users have it: `countersign serve`, a process of its own on a free port, and the bench's figures of
 //! what it answers and how big it gets.
 
-#![allow(dead_code, reason = "each bench uses a part of this")]
-
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
+use super::processes::{memory_of, program};
 
 /// A serving process. Dropping it kills it.
 pub struct Portal {
@@ -23,7 +21,7 @@ impl Portal {
     /// Starts `serve` on this database. `more`: further environment, such as where AWS is.
     pub async fn start(database_url: &str, more: &[(&str, String)]) -> Self {
         let began = Instant::now();
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program())
             .arg("serve")
             .env_clear()
             .current_dir(std::env::temp_dir())
@@ -60,17 +58,6 @@ impl Portal {
     pub fn memory(&self) -> (f64, f64) {
         memory_of(self.child.id().expect("it runs"))
     }
-}
-
-/// Resident memory of a process in MiB: now, and at most so far.
-pub fn memory_of(pid: u32) -> (f64, f64) {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let mib = |name: &str| {
-        let line =
-            status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells the memory of a process");
-        line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok()).expect("a number of KiB") / 1024.0
-    };
-    (mib("VmRSS:"), mib("VmHWM:"))
 }
 
 /// How long things took.

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use super::load::{Connection, get};
 use super::table::find_option;
 
-/// The program that is measured, which is also the database's guard: the one just built, or `--program=PATH` (to compare
-/// with an earlier one).
+/// The program that was just built: the simulator and the database's guard.
+const BUILT: &str = env!("CARGO_BIN_EXE_countersign");
+
+/// The program that is measured: the one just built, or `--program=PATH` (to compare with an earlier one).
 pub fn program() -> String {
-    find_option("program").unwrap_or_else(|| env!("CARGO_BIN_EXE_countersign").to_owned())
+    find_option("program").unwrap_or_else(|| BUILT.to_owned())
 }
 
 /// A process that said where it listens.
@@ -56,7 +58,7 @@ impl Process {
     pub fn simulator(dir: &Path, world: &str) -> Self {
         let file = dir.join("world.toml");
         std::fs::write(&file, world).expect("the world can be written");
-        let mut command = Command::new(program());
+        let mut command = Command::new(BUILT);
         command.args(["simulate", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--world"]).arg(file);
         Self::start(command, &dir.join("simulator.log"), "listening ")
     }
@@ -80,12 +82,12 @@ impl Process {
 
     /// Resident memory in MiB: now, and at most so far.
     pub fn memory(&self) -> (f64, f64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let find = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
-        };
-        (find("VmRSS:").unwrap_or(f64::NAN), find("VmHWM:").unwrap_or(f64::NAN))
+        memory_of(self.id())
+    }
+
+    /// How many files and connections it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
     }
 
     /// Asks until the portal says it is ready; how long that took since `since`.
@@ -105,4 +107,15 @@ impl Drop for Process {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// Resident memory of a process in MiB: now, and at most so far.
+pub fn memory_of(pid: u32) -> (f64, f64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let mib = |name: &str| {
+        let line =
+            status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells the memory of a process");
+        line.split_whitespace().next().and_then(|word| word.parse::<f64>().ok()).expect("a number of KiB") / 1024.0
+    };
+    (mib("VmRSS:"), mib("VmHWM:"))
 }

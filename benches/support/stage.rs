@@ -1,18 +1,19 @@
-//! A portal as it is run, for measuring: a private Postgres on disk with fsync, the simulator and `countersign serve`,
-//! each in a process of its own. Everything is thrown away at the end.
+//! A portal as it is run, for measuring: a private Postgres on disk with fsync, which holds the year's records, the
+//! simulator and `countersign serve`, each in a process of its own.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use countersign::database::private::{Keep, PrivateOptions, PrivatePostgres};
-use countersign::database::{Database, Role, migrate};
-use sqlx::{ConnectOptions as _, PgConnection};
+use countersign::database::Role;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use tempfile::TempDir;
 
+use super::load::Connection;
 use super::people;
-use super::processes::{Process, program};
+use super::processes::Process;
+use super::records::Records;
 
 /// How the portal is set.
 pub struct Setting {
@@ -37,36 +38,42 @@ pub struct Stage {
     portal: Option<Process>,
     pub simulator: Process,
     pub sessions: Vec<String>,
+    /// Everybody's.
+    pub emails: Vec<String>,
     pub config: std::path::PathBuf,
-    postgres: PrivatePostgres,
+    records: Records,
     dir: TempDir,
 }
 
-pub const PEOPLE: i32 = 500;
+/// An approval that waits.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    pub path: String,
+    pub pipeline: String,
+}
+
+pub const PEOPLE: i64 = 500;
 
 impl Stage {
-    /// Starts everything and waits until everything that waits is known. `fill` may put records into the database before
-    /// the portal starts.
-    pub async fn start(setting: &Setting, fill: impl AsyncFnOnce(&mut PgConnection)) -> Self {
+    /// Starts everything on the database of [`Records`] and waits until everything that waits is known.
+    pub async fn start(setting: &Setting) -> Self {
         let dir = directory();
-        let postgres = start_postgres(dir.path()).await;
-        let mut superuser = connect(&postgres).await;
-        let database = Database::open(&postgres.options(Role::App));
-        people::create(&database, &mut superuser, PEOPLE).await;
-        let sessions = people::sign_in(&mut superuser, i64::from(PEOPLE)).await;
-        database.close().await;
-        fill(&mut superuser).await;
+        let records = Records::open(Records::asked()).await;
+        let mut superuser = records.connect_superuser().await;
+        clear(&mut superuser).await;
+        let sessions = people::sign_in(&mut superuser, PEOPLE).await;
+        let emails = records.emails().await;
         let simulator = Process::simulator(dir.path(), &world(setting));
         let config = dir.path().join("countersign.toml");
         std::fs::write(&config, configuration(setting, &simulator)).expect("the configuration can be written");
         // It holds credentials, and the portal refuses a file that others could read.
         std::fs::set_permissions(&config, Permissions::from_mode(0o600)).expect("permissions can be set");
-        let portal = Process::portal(dir.path(), &config, &postgres.url(Role::App));
+        let portal = Process::portal(dir.path(), &config, &records.postgres.url(Role::App));
         portal.until_ready(Instant::now()).await;
-        let stage = Self { portal: Some(portal), simulator, sessions, config, postgres, dir };
+        let stage = Self { portal: Some(portal), simulator, sessions, emails, config, records, dir };
         stage.until_waiting(i64::try_from(setting.waiting).expect("a count"), &mut superuser).await;
         // Statistics as they would be after the first hour.
-        sqlx::query("vacuum analyze").execute(&mut superuser).await.expect("vacuum runs");
+        superuser.execute(AssertSqlSafe(format!("vacuum analyze {CHANGING}"))).await.expect("vacuum runs");
         stage
     }
 
@@ -82,11 +89,11 @@ impl Stage {
     }
 
     pub async fn connect(&self) -> PgConnection {
-        connect(&self.postgres).await
+        self.records.connect_superuser().await
     }
 
     pub fn database_url(&self) -> String {
-        self.postgres.url(Role::App)
+        self.records.postgres.url(Role::App)
     }
 
     pub fn dir(&self) -> &Path {
@@ -98,7 +105,7 @@ impl Stage {
         // Dropping it waits for its end.
         self.portal = None;
         let began = Instant::now();
-        let portal = Process::portal(self.dir.path(), &self.config, &self.postgres.url(Role::App));
+        let portal = Process::portal(self.dir.path(), &self.config, &self.records.postgres.url(Role::App));
         let took = portal.until_ready(began).await;
         self.portal = Some(portal);
         took
@@ -108,44 +115,66 @@ impl Stage {
         self.portal.as_ref().expect("the portal runs")
     }
 
-    /// The addresses of what waits, soonest to expire first.
-    pub async fn list_approvals(&self) -> Vec<String> {
-        let list = "select id::text from portal.approval where at_aws = 'open' order by expires_at, id";
-        let ids: Vec<String> =
-            sqlx::query_scalar(list).fetch_all(&mut self.connect().await).await.expect("the approvals are listed");
-        ids.iter().map(|id| format!("/approvals/{id}")).collect()
+    /// What waits, soonest to expire first.
+    pub async fn list_approvals(&self) -> Vec<Waiting> {
+        let list = "select id::text, pipeline from portal.approval where at_aws = 'open' order by expires_at, id";
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(list).fetch_all(&mut self.connect().await).await.expect("the approvals are listed");
+        rows.into_iter().map(|(id, pipeline)| Waiting { path: format!("/approvals/{id}"), pipeline }).collect()
     }
 
-    /// Ends every process and removes the data.
+    /// How many records the database was made with.
+    pub fn records(&self) -> i64 {
+        self.records.count
+    }
+
+    /// Asks the simulator's control listener.
+    pub async fn control(&self, method: &str, path: &str, body: &str) -> String {
+        let control = self.simulator.control.expect("the simulator says where it takes orders");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {control}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = Connection::open(control).await.ask(request.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
+    }
+
+    /// Ends every process. The records stay for the next run.
     pub async fn end(self) {
         drop((self.portal, self.simulator));
-        self.postgres.stop().await.expect("the database stops");
+        self.records.postgres.stop().await.expect("the database stops");
     }
 }
 
-/// A place on disk, not in memory, that the database's user can reach too.
+/// What a stage changes besides appending records.
+const CHANGING: &str = "portal.source, portal.pipeline, portal.gate, portal.approval, portal.shown, portal.decision, \
+    portal.decision_key, portal.session, portal.account";
+
+/// Forgets what an earlier stage left, and sets aside what waited at the end of the year: its sources are nowhere to be
+/// read. The records of both stay, as records do.
+async fn clear(superuser: &mut PgConnection) {
+    // Without the constraints' own look-ups, which would take one for each row.
+    let clearing = "set session_replication_role = replica;
+        delete from portal.decision_key where decision_id in (select d.id from portal.decision d
+            join portal.approval a on a.id = d.approval_id where a.source = 'bench');
+        delete from portal.decision where approval_id in (select id from portal.approval where source = 'bench');
+        delete from portal.shown where approval_id in (select id from portal.approval where source = 'bench');
+        delete from portal.approval where source = 'bench';
+        delete from portal.gate where source = 'bench';
+        delete from portal.pipeline where source = 'bench';
+        delete from portal.source where name = 'bench';
+        delete from portal.session; delete from portal.sign_in_wait; delete from portal.throttle;
+        delete from portal.lease; delete from portal.change;
+        update portal.account set disabled_at = null where disabled_at is not null;
+        update portal.approval set at_aws = 'gone', closed_at = now(), closed_why = 'set aside' where at_aws = 'open';
+        set session_replication_role = origin";
+    superuser.execute(clearing).await.expect("the database can be cleared");
+}
+
+/// A place for configuration and logs, on disk.
 fn directory() -> TempDir {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("countersign-bench-").permissions(Permissions::from_mode(0o711));
-    builder.tempdir_in("/var/tmp").expect("/var/tmp can be written to")
-}
-
-async fn start_postgres(dir: &Path) -> PrivatePostgres {
-    let options = PrivateOptions {
-        data_dir: dir.join("data"),
-        guard_exe: program().into(),
-        bin_dir: None,
-        keep: Keep::UntilStopped,
-        settings: Vec::new(),
-        progress: |_| {},
-    };
-    let postgres = PrivatePostgres::start(&options).await.expect("Postgres starts");
-    migrate::migrate(&postgres.options(Role::Owner)).await.expect("the migrations run");
-    postgres
-}
-
-async fn connect(postgres: &PrivatePostgres) -> PgConnection {
-    postgres.superuser_options("countersign").connect().await.expect("Postgres answers")
+    tempfile::Builder::new().prefix("countersign-bench-").tempdir_in("/var/tmp").expect("/var/tmp can be written to")
 }
 
 fn configuration(setting: &Setting, simulator: &Process) -> String {

@@ -47,7 +47,12 @@ pub fn profile() -> &'static str {
 }
 
 pub fn is_quick() -> bool {
-    std::env::args().any(|argument| argument == "--quick")
+    has_flag("quick")
+}
+
+/// Whether `--name` was given.
+pub fn has_flag(name: &str) -> bool {
+    std::env::args().any(|argument| argument.strip_prefix("--") == Some(name))
 }
 
 /// The value of `--name=VALUE`.

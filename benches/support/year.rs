@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::cast::{Cast, EARLY_PERSON, GATED, RARE_PERSON, RARE_PIPELINE, SOURCES};
 use super::copy::Rows;
-use super::flow::{Fate, Flow};
+use super::fate::Fate;
+use super::flow::Flow;
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;

@@ -95,9 +95,8 @@ impl Reader {
         };
         now.seen_open_at = approval.seen_open_at.max(waiting.seen_at);
         if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
-            let mut tx = scope.pool.begin().await?;
-            approvals::mark_described(&mut tx, &now).await?;
-            tx.commit().await?;
+            let mut conn = scope.pool.acquire().await?;
+            approvals::mark_described(&mut conn, &now).await?;
         }
         Ok(())
     }

@@ -227,7 +227,10 @@ impl Reader {
     }
 
     async fn place(&self, conn: &mut PgConnection, gateway: &Gateway) -> sqlx::Result<Place> {
-        let stored = sources::find(conn, &gateway.source().name).await?.and_then(|source| source.account);
+        let stored = match gateway.source().account {
+            Some(_) => None,
+            None => sources::find(conn, &gateway.source().name).await?.and_then(|source| source.account),
+        };
         Ok(place(gateway, stored.as_deref()))
     }
 

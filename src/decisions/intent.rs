@@ -14,7 +14,7 @@ use crate::domain::ids::{AccountId, DecisionId, sha256};
 use crate::domain::people::{Approver, Person, Role};
 use crate::domain::summary::Summary;
 use crate::store::approvals;
-use crate::store::decisions::{self as table, LockedApproval, NewDecision};
+use crate::store::decisions::{self as table, KeptKey, LockedApproval, NewDecision};
 
 impl Decisions {
     /// Commits the intent. The flag is false when the same form had already been committed.
@@ -35,10 +35,9 @@ impl Decisions {
         lock_right(&mut tx, person).await?;
         let locked = table::lock_approval(&mut tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
         // Under the approval's lock: of two posts of one form, the second sees the first's key here.
-        if let Some(earlier) = find_by_key(&mut tx, person.account, ask).await? {
+        if let Some(earlier) = find_own(&mut tx, person.account, ask).await? {
             return Ok((earlier, false));
         }
-        refuse_if_held(&mut tx, ask).await?;
         refuse_if_moved(&mut tx, &locked, ask).await?;
         table::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await?;
         let new = NewDecision {
@@ -64,7 +63,13 @@ impl Decisions {
         }
     }
 
-    /// Somebody's decision already keeps this approval: say whose, before AWS is bothered.
+    /// The decision this very form led to; refused when another keeps the approval, before AWS is bothered.
+    pub(super) async fn find_own(&self, account: AccountId, ask: &Ask) -> Result<Option<DecisionId>, DecideError> {
+        let mut conn = self.0.pool.acquire().await?;
+        find_own(&mut conn, account, ask).await
+    }
+
+    /// Somebody's decision already keeps this approval: say whose.
     pub(super) async fn refuse_if_held(&self, ask: &Ask) -> Result<(), DecideError> {
         let mut conn = self.0.pool.acquire().await?;
         refuse_if_held(&mut conn, ask).await
@@ -119,13 +124,31 @@ async fn refuse_if_held(conn: &mut PgConnection, ask: &Ask) -> Result<(), Decide
     }
 }
 
+/// The decision that the same key already led to (D-03); refused when another keeps the approval. The form's own comes
+/// first: it may be what keeps it.
+async fn find_own(conn: &mut PgConnection, account: AccountId, ask: &Ask) -> Result<Option<DecisionId>, DecideError> {
+    let earlier = table::find_earlier(conn, (account, &key_hash(ask)), ask.approval).await?;
+    if let Some(own) = same_post(earlier.key, ask)? {
+        return Ok(Some(own));
+    }
+    match earlier.holding {
+        None => Ok(None),
+        Some(first) => Err(DecideError::AlreadyDeciding { decision: first.id, by: first.by, verdict: first.verdict }),
+    }
+}
+
 /// The decision that the same key already led to (D-03).
 pub(super) async fn find_by_key(
     conn: &mut PgConnection,
     account: AccountId,
     ask: &Ask,
 ) -> Result<Option<DecisionId>, DecideError> {
-    match table::find_key(conn, account, &key_hash(ask)).await? {
+    same_post(table::find_key(conn, account, &key_hash(ask)).await?, ask)
+}
+
+/// One key is for one content.
+fn same_post(kept: Option<KeptKey>, ask: &Ask) -> Result<Option<DecisionId>, DecideError> {
+    match kept {
         None => Ok(None),
         Some(kept) if kept.body_hash == body_hash(ask) => Ok(Some(kept.decision)),
         Some(_) => Err(DecideError::KeyReused),

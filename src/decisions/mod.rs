@@ -18,7 +18,8 @@ mod send;
 mod settle;
 mod view;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -56,6 +57,8 @@ struct Inner {
     random: Random,
     /// This process, as a holder of leases.
     holder: Uuid,
+    /// Decisions this process is about to send or sending.
+    sending: Mutex<HashSet<DecisionId>>,
     /// Sends under way: they outlive the requests that began them, and a drain waits for them (D-04).
     sends: TaskTracker,
     /// Tells those who wait that a decision has moved on.
@@ -146,6 +149,7 @@ impl Decisions {
             clock,
             random,
             holder,
+            sending: Mutex::default(),
             sends: TaskTracker::new(),
             moved,
             hints: OnceLock::new(),
@@ -179,12 +183,8 @@ impl Decisions {
     /// The same form leads to the same decision: looked up before anything is done, and again when somebody turns out to
     /// have been quicker, who may be the same form's other click (D-03).
     async fn decide_once(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
-        let account = by.person().account;
-        if let Some(earlier) = self.find_by_key(account, ask).await? {
-            return Ok(earlier);
-        }
         match self.decide_anew(by, ask, words).await {
-            Err(held @ DecideError::AlreadyDeciding { .. }) => match self.find_by_key(account, ask).await {
+            Err(held @ DecideError::AlreadyDeciding { .. }) => match self.find_by_key(by.person().account, ask).await {
                 // Who holds it may be this very form.
                 Err(DecideError::Unavailable) => Err(DecideError::Unknown),
                 found => found?.ok_or(held),
@@ -194,7 +194,9 @@ impl Decisions {
     }
 
     async fn decide_anew(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
-        self.refuse_if_held(ask).await?;
+        if let Some(earlier) = self.find_own(by.person().account, ask).await? {
+            return Ok(earlier);
+        }
         let live = self.read_now(ask.approval).await?;
         self.refuse_if_changed(ask, &live).await?;
         let (intent, is_new) = self.commit_intent(by, ask, words, &live).await?;
@@ -239,16 +241,22 @@ impl Decisions {
         loop {
             // Subscribed before looking, so that nothing is missed in between.
             let (mut moved, hints) = (self.0.moved.subscribe(), self.0.hints.get().map(Hints::listen));
-            let view = self.find(id).await?.ok_or(sqlx::Error::RowNotFound)?;
-            if view.is_answered() {
-                return Ok(view);
-            }
+            // While it is sent from here, there is nothing to see yet and word will come.
+            let elsewhere = if self.sending().contains(&id) {
+                None
+            } else {
+                let view = self.find(id).await?.ok_or(sqlx::Error::RowNotFound)?;
+                if view.is_answered() {
+                    return Ok(view);
+                }
+                Some(view.approval)
+            };
             // Another replica may do the sending, and its hint be late; looking again now and then costs little.
             let look_again = tokio::time::Instant::now() + Duration::from_millis(500);
             let heard = async {
                 tokio::select! {
                     () = async { while moved.recv().await.is_ok_and(|other| other != id) {} } => {}
-                    () = hinted(hints, view.approval) => {}
+                    () = hinted(hints, elsewhere) => {}
                 }
             };
             if tokio::time::timeout_at(deadline.min(look_again), heard).await.is_err()
@@ -290,15 +298,19 @@ impl Decisions {
         intent::find_by_key(&mut conn, account, ask).await
     }
 
+    fn sending(&self) -> MutexGuard<'_, HashSet<DecisionId>> {
+        self.0.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tell_moved(&self, id: DecisionId) {
         // Nobody listening is fine.
         let _ = self.0.moved.send(id);
     }
 }
 
-/// Returns when a hint is about this approval.
-async fn hinted(hints: Option<hints::Listener>, approval: ApprovalId) {
-    let Some(mut hints) = hints else { return std::future::pending().await };
+/// Returns when a hint is about this approval; without one, never.
+async fn hinted(hints: Option<hints::Listener>, approval: Option<ApprovalId>) {
+    let (Some(mut hints), Some(approval)) = (hints, approval) else { return std::future::pending().await };
     while hints
         .next()
         .await

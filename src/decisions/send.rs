@@ -20,11 +20,34 @@ use crate::store::decisions::{self as table, Decision};
 /// and the next step finds it there.
 pub(super) type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
+/// A send in a task of its own, known as such until it ends, however it ends.
+struct Sending {
+    decisions: Decisions,
+    id: DecisionId,
+}
+
+impl Sending {
+    fn of(decisions: &Decisions, id: DecisionId) -> Self {
+        decisions.sending().insert(id);
+        Self { decisions: decisions.clone(), id }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.decisions.sending().remove(&self.id);
+        // Those who wait look at it now.
+        self.decisions.tell_moved(self.id);
+    }
+}
+
 impl Decisions {
     /// Sends in a task of its own, which no request's end can stop (D-04).
     pub(super) fn send_in_background(&self, id: DecisionId) {
-        let decisions = self.clone();
-        self.0.sends.spawn(async move { decisions.send(id).await });
+        let sending = Sending::of(self, id);
+        self.0.sends.spawn(async move {
+            sending.decisions.send(sending.id).await;
+        });
     }
 
     /// Makes one attempt at sending a decision that is an intent and that this process holds.

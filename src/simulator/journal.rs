@@ -62,6 +62,9 @@ pub struct Receipt {
 /// One call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Call {
+    /// When it had arrived.
+    pub began: Timestamp,
+    /// When its answer was ready.
     pub at: Timestamp,
     pub operation: String,
     pub account: String,

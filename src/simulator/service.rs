@@ -62,6 +62,7 @@ impl Job {
     }
 
     async fn run(mut self) -> Outcome {
+        let began = self.shared.clock.now();
         self.open_receipt();
         let (outcome, word) = self.live().await;
         let now = self.shared.clock.now();
@@ -69,6 +70,7 @@ impl Job {
             self.shared.journal.close_receipt(number, now, &word);
         }
         self.shared.journal.answered(Call {
+            began,
             at: now,
             operation: self.operation,
             account: self.caller.account,

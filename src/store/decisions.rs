@@ -207,6 +207,58 @@ pub struct KeptKey {
     pub decision: DecisionId,
 }
 
+/// Who keeps an approval.
+pub struct Holding {
+    pub id: DecisionId,
+    pub by: String,
+    pub verdict: Verdict,
+}
+
+/// What stands against a form's being a decision of its own: what its key was kept for, and who keeps the approval.
+#[derive(Default)]
+pub struct Earlier {
+    pub key: Option<KeptKey>,
+    pub holding: Option<Holding>,
+}
+
+/// Both in one round trip, because every decision asks, and asks again under the approval's lock.
+///
+/// # Errors
+/// Whatever the database says, also of an impossible row.
+pub async fn find_earlier(
+    conn: &mut PgConnection,
+    (account, key_hash): (AccountId, &[u8; 32]),
+    approval: ApprovalId,
+) -> sqlx::Result<Earlier> {
+    let row = sqlx::query!(
+        r#"select k.body_hash as "body_hash?", k.decision_id as "kept?", d.id as "held?", d.signed_as as "by?",
+            d.verdict as "verdict?"
+        from (select 1) one
+        left join portal.decision_key k on k.account_id = $1 and k.key_hash = $2
+        left join portal.decision d
+            on d.approval_id = $3 and d.state in ('intent', 'submitting', 'unsure', 'accepted')"#,
+        account.0,
+        key_hash,
+        approval.0
+    )
+    .fetch_one(conn)
+    .await?;
+    let holding = match (row.held, row.by, row.verdict) {
+        (Some(id), Some(by), Some(verdict)) => Some(Holding {
+            id: DecisionId(id),
+            by,
+            verdict: Verdict::from_name(&verdict).ok_or_else(|| Inconsistent {
+                table: "portal.decision",
+                row: id.to_string(),
+                problem: "unknown verdict".to_owned(),
+            })?,
+        }),
+        _ => None,
+    };
+    let key = row.body_hash.zip(row.kept).map(|(body_hash, id)| KeptKey { body_hash, decision: DecisionId(id) });
+    Ok(Earlier { key, holding })
+}
+
 /// # Errors
 /// Whatever the database says.
 pub async fn find_key(

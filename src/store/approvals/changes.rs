@@ -56,11 +56,16 @@ pub async fn insert(conn: &mut PgConnection, new: &Approval) -> sqlx::Result<boo
 /// # Errors
 /// Whatever the database says.
 pub async fn mark_described(conn: &mut PgConnection, now: &Approval) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "update portal.approval set action_execution_id = $2, pipeline_version = $3, opened_at = $4, opened_about = $5,
-            expires_at = $6, expires_about = $7, seen_open_at = greatest(seen_open_at, $8), shown = $9,
-            fingerprint = $10, details = $11
-        where id = $1 and at_aws = 'open'",
+    let changed = sqlx::query_scalar!(
+        r#"with described as (
+            update portal.approval set action_execution_id = $2, pipeline_version = $3, opened_at = $4, opened_about = $5,
+                expires_at = $6, expires_about = $7, seen_open_at = greatest(seen_open_at, $8), shown = $9,
+                fingerprint = $10, details = $11
+            where id = $1 and at_aws = 'open' returning id),
+        kept as (
+            insert into portal.shown (fingerprint, approval_id, shown, seen_at) select $10, id, $9, $8 from described
+            on conflict (fingerprint) do nothing)
+        select exists (select from described) as "changed!""#,
         now.id.0,
         now.action_execution,
         now.pipeline_version,
@@ -73,12 +78,8 @@ pub async fn mark_described(conn: &mut PgConnection, now: &Approval) -> sqlx::Re
         &now.fingerprint.0,
         Json(&now.details) as _,
     )
-    .execute(&mut *conn)
+    .fetch_one(&mut *conn)
     .await?;
-    let changed = done.rows_affected() == 1;
-    if changed {
-        keep_shown(conn, now, now.seen_open_at).await?;
-    }
     Ok(changed)
 }
 
