@@ -27,6 +27,7 @@ use crate::audit::{AppendError, BadPayload};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
+use crate::database::patience::is_passing;
 use crate::domain::people::Person;
 use crate::domain::text;
 use crate::random::Random;
@@ -137,6 +138,21 @@ impl fmt::Debug for CsrfSecret {
 #[derive(Debug, thiserror::Error)]
 #[error("accounts cannot be read or changed just now")]
 pub struct Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl Unavailable {
+    /// Whether the reason is one of [`is_passing`].
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*self.0);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref() {
+                return is_passing(error);
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
 
 macro_rules! unavailable_because {
     ($($cause:ty),*) => {

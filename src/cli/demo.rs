@@ -18,7 +18,7 @@ use crate::accounts::{Accounts, By};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseConfig, Environment, LogFormat, SessionConfig, default_data_dir};
 use crate::database::private::PrivatePostgres;
-use crate::database::{Serving, open_for_serving};
+use crate::database::{Patience, Serving, open_for_serving};
 use crate::demo::{self, Memory, Place};
 use crate::domain::people::Roles;
 use crate::random::Random;
@@ -128,7 +128,7 @@ impl Stage {
     /// Starts the portal, and says how to get in.
     async fn play(self, place: &Place, listener: TcpListener) -> anyhow::Result<Playing> {
         say("  starting the portal");
-        let (state, watcher) = serve::assemble(self.config, self.opened.database).await?;
+        let (state, watcher) = serve::assemble(self.config, self.opened.database, Patience::begin()).await?;
         admit(&state.accounts, &self.memory).await?;
         // Once before anybody looks, so that the first page already shows what waits.
         watcher.register().await?;

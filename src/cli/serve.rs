@@ -13,11 +13,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::descriptors;
 use super::opening::{ConfigFile, database_settings, finish};
 use super::say;
-use crate::accounts::{Accounts, Settings};
+use crate::accounts::{Accounts, Settings, Unavailable};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
+use crate::database::patience::is_passing;
 use crate::database::private::PrivatePostgres;
-use crate::database::{Database, open_for_serving};
+use crate::database::{Database, OpenError, Patience, open_for_serving};
 use crate::random::Random;
 use crate::web::duties::{self, Duties};
 use crate::web::state::Parts;
@@ -56,13 +57,15 @@ impl Serve {
         // Before the database, because it is quickly known and quickly put right.
         let listener = listen(&mut config).await?;
         let settings = database_settings(&config, &environment);
-        let opened = open_for_serving(&settings, |step| tracing::info!("{step}")).await?;
+        let patience = Patience::begin();
+        let open = async || open_for_serving(&settings, |step| tracing::info!("{step}")).await;
+        let opened = patience.keep(OpenError::is_passing, open).await?;
         if let Some(private) = &opened.private {
             say(private.notice());
         }
-        let (state, watcher) = assemble(config, opened.database).await?;
+        let (state, watcher) = assemble(config, opened.database, patience).await?;
         let duties = Duties::start(&state, watcher);
-        offer_setup(&state).await?;
+        offer_setup(&state, patience).await?;
         let running = App::start(state, listener)?;
         say(format_args!("Countersign is at {}", running.state.config.public_url()));
         stop.cancelled().await;
@@ -88,9 +91,14 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// The portal's parts, around an open database.
-pub(super) async fn assemble(config: Config, database: Database) -> anyhow::Result<(AppState, Watcher)> {
+pub(super) async fn assemble(
+    config: Config,
+    database: Database,
+    patience: Patience,
+) -> anyhow::Result<(AppState, Watcher)> {
     let (clock, random) = (Clock::system(), Random::system());
-    duties::follow_database_clock(&database, &clock).await.context("The database's clock cannot be read")?;
+    let follow = async || duties::follow_database_clock(&database, &clock).await;
+    patience.keep(is_passing, follow).await.context("The database's clock cannot be read")?;
     let accounts = Accounts::new(database.clone(), clock.clone(), random.clone(), Settings::of(&config));
     let aws = codepipeline::Settings::default();
     Ok(AppState::assemble(Parts { config, database, clock, random, accounts, aws }).await?)
@@ -98,8 +106,9 @@ pub(super) async fn assemble(config: Config, database: Database) -> anyhow::Resu
 
 /// Prints the one-time secret for the first account (S-07). On the terminal or the service's journal rather than through
 /// the log, which may be shipped elsewhere.
-async fn offer_setup(state: &AppState) -> anyhow::Result<()> {
-    if let Some(secret) = state.accounts.issue_secret().await? {
+async fn offer_setup(state: &AppState, patience: Patience) -> anyhow::Result<()> {
+    let issue = async || state.accounts.issue_secret().await;
+    if let Some(secret) = patience.keep(Unavailable::is_passing, issue).await? {
         say(format_args!(
             "Nobody has an account yet. Within the hour, open {}setup and give this secret:\n\n    {}\n",
             state.config.public_url(),

@@ -25,6 +25,8 @@ const DECISIONS: u32 = 4;
 
 /// How long a pool is waited for: a free connection, proof that it works, or a new one.
 const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a statement of a serving session may take.
+pub const STATEMENT_TIMEOUT: &str = "5s";
 /// How long an idle connection may take to prove that it works, so that there is time left for a new one.
 const PROOF: Duration = Duration::from_secs(1);
 /// A connection that worked so short a time ago needs no proof. Under load, asking before every use would be every other
@@ -77,7 +79,7 @@ fn is_local(options: &PgConnectOptions) -> bool {
 #[must_use]
 pub fn serving(options: PgConnectOptions) -> PgConnectOptions {
     session(options, "countersign").options([
-        ("statement_timeout", "5s"),
+        ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", "2s"),
         ("idle_in_transaction_session_timeout", "10s"),
     ])

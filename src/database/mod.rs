@@ -7,6 +7,7 @@
 pub mod connect;
 pub mod migrate;
 pub mod open;
+pub mod patience;
 pub mod private;
 pub mod pulse;
 pub mod roles;
@@ -14,5 +15,6 @@ pub mod safety;
 
 pub use connect::{BadUrl, Database};
 pub use open::{DatabaseSettings, OpenError, Opened, Serving, open, open_for_serving};
+pub use patience::Patience;
 pub use pulse::Pulse;
 pub use roles::Role;

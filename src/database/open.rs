@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::connect::{self, BadUrl, Database, parse_url};
 use super::migrate::{self, MigrateFailure};
+use super::patience::is_passing;
 use super::private::{PrivateError, PrivateOptions, PrivatePostgres};
 use super::roles::Role;
 use super::safety::{self, Unsafe};
@@ -68,7 +69,12 @@ pub enum OpenError {
     )]
     OwnPath(std::io::Error),
     #[error("The database at {place} cannot be reached: {reason}. Is it running, and is the address right?")]
-    Unreachable { place: String, reason: String },
+    Unreachable {
+        place: String,
+        reason: String,
+        /// Whether it may pass by itself.
+        passing: bool,
+    },
     #[error(transparent)]
     Migrate(#[from] MigrateFailure),
     #[error("{0}")]
@@ -172,7 +178,12 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> 
     // Only connecting is limited here; a transaction never is (P-02).
     match tokio::time::timeout(Duration::from_secs(10), options.connect()).await {
         Ok(Ok(conn)) => Ok(conn),
-        Ok(Err(error)) => Err(OpenError::Unreachable { place: place(), reason: error.to_string() }),
-        Err(_) => Err(OpenError::Unreachable { place: place(), reason: "no answer within 10 s".to_owned() }),
+        Ok(Err(error)) => {
+            let passing = is_passing(&error);
+            Err(OpenError::Unreachable { place: place(), reason: error.to_string(), passing })
+        }
+        Err(_) => {
+            Err(OpenError::Unreachable { place: place(), reason: "no answer within 10 s".to_owned(), passing: true })
+        }
     }
 }

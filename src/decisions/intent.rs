@@ -3,6 +3,7 @@
 //! leaves that open, it is looked up before anything else (`lost`).
 
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use super::payload::Intended;
 use super::{Ask, DecideError, Decisions, pace};
@@ -31,7 +32,9 @@ impl Decisions {
         let payload = Payload::new(&self.0.random, &Intended::new(id, person, ask, words.as_str(), live))
             .map_err(|error| unrecordable(&error))?;
 
+        let until = Instant::now() + pace::WAITING;
         let mut tx = self.0.pool.begin().await?;
+        limit(&mut tx, until).await?;
         lock_right(&mut tx, person).await?;
         let locked = table::lock_approval(&mut tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
         // Under the approval's lock: of two posts of one form, the second sees the first's key here.
@@ -39,7 +42,10 @@ impl Decisions {
             return Ok((earlier, false));
         }
         refuse_if_moved(&mut tx, &locked, ask).await?;
-        table::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await?;
+        if !table::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await? {
+            // The lock keeps posts of one form apart: this key was used for another approval, at the same instant.
+            return Err(DecideError::KeyReused);
+        }
         let new = NewDecision {
             id,
             approval: ask.approval,
@@ -56,6 +62,7 @@ impl Decisions {
             record_actor: &format!("account:{}", person.account),
             record_payload: payload.as_bytes(),
         };
+        limit(&mut tx, until).await?;
         table::insert_with_record(&mut tx, &new).await?;
         match tx.commit().await {
             Ok(()) => Ok((id, true)),
@@ -74,6 +81,13 @@ impl Decisions {
         let mut conn = self.0.pool.acquire().await?;
         refuse_if_held(&mut conn, ask).await
     }
+}
+
+/// Lets no statement from here on wait beyond `until`. A limit of the server's own for each lock is not enough: there are
+/// several, and of those who wait for one row, all but the first wait twice, for their turn and for the row (F-32).
+async fn limit(tx: &mut PgConnection, until: Instant) -> sqlx::Result<()> {
+    let left = until.saturating_duration_since(Instant::now());
+    table::limit_statements(tx, left.max(pace::LEAST_WAITING)).await
 }
 
 /// The right to decide, held until commit (S-32): a revocation that committed first always wins.

@@ -316,7 +316,8 @@ impl Decisions {
         from: State,
     ) -> Result<(), Trouble> {
         debug_assert_eq!(decision.state, from);
-        let due = self.0.clock.now() + pace::resend_after(decision.attempt - 1, &self.0.random);
+        let now = self.0.clock.now();
+        let due = now + pace::resend_after(decision.attempt - 1, decision.age(now), &self.0.random);
         let mut tx = self.0.pool.begin().await?;
         if !table::mark_requeued(&mut tx, decision.expected(), due, code, reason).await? {
             return Ok(());

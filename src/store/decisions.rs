@@ -1,12 +1,15 @@
 //! The decision table: decisions on their way to AWS, and the keys that make a form count once. Every change of state is
 //! compare-and-set on (state, attempt), so that a late worker changes nothing.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Inconsistent;
+use crate::database::connect::STATEMENT_TIMEOUT;
 use crate::domain::decision::{State, Verdict};
 use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
 use crate::domain::shown::Fingerprint;
@@ -164,17 +167,30 @@ pub struct NewDecision<'a> {
     pub record_payload: &'a [u8],
 }
 
+/// Limits what each statement of this transaction may take, up to [`insert_with_record`].
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn limit_statements(conn: &mut PgConnection, to: Duration) -> sqlx::Result<()> {
+    sqlx::query_scalar!("select set_config('statement_timeout', $1, true)", to.as_millis().to_string())
+        .fetch_one(conn)
+        .await?;
+    Ok(())
+}
+
 /// Appends the record and inserts the decision that carries its number and hash, in one statement and therefore in one
-/// round trip: the head of the chain is locked from here to the commit, which must follow at once (A-09).
+/// round trip: the head of the chain is locked from here to the commit, which must follow at once (A-09) and has the
+/// session's own limit again.
 ///
 /// # Errors
 /// A unique violation on `decision_one_live` when somebody else was first; otherwise whatever the database says.
 pub async fn insert_with_record(conn: &mut PgConnection, new: &NewDecision<'_>) -> sqlx::Result<(i64, [u8; 32])> {
     let row = sqlx::query!(
-        r#"with appended as materialized (select o_seq, o_hash from audit.append($1, $2, $3))
+        r#"with appended as materialized (select o_seq, o_hash from audit.append($1, $2, $3)),
+        unlimited as materialized (select set_config('statement_timeout', $15, true))
         insert into portal.decision (id, approval_id, account_id, signed_as, verdict, summary, fingerprint, channel,
             state, lease_holder, lease_until, due_at, intent_seq, intent_hash, created_at)
-        select $4, $5, $6, $7, $8, $9, $10, $11, 'intent', $12, $13, $14, o_seq, o_hash, $14 from appended
+        select $4, $5, $6, $7, $8, $9, $10, $11, 'intent', $12, $13, $14, o_seq, o_hash, $14 from appended, unlimited
         returning intent_seq, intent_hash"#,
         new.record_kind,
         new.record_actor,
@@ -190,6 +206,7 @@ pub async fn insert_with_record(conn: &mut PgConnection, new: &NewDecision<'_>) 
         new.holder,
         new.held_until.to_sqlx(),
         new.now.to_sqlx(),
+        STATEMENT_TIMEOUT,
     )
     .fetch_one(conn)
     .await?;
@@ -276,20 +293,21 @@ pub async fn find_key(
     Ok(row.map(|row| KeptKey { body_hash: row.body_hash, decision: DecisionId(row.decision_id) }))
 }
 
-/// Keeps a form's key. The decision it names is inserted later in the same transaction.
+/// Keeps a form's key. The decision it names is inserted later in the same transaction. False: it is kept already; of two
+/// at once, the second waits for the first.
 ///
 /// # Errors
-/// A unique violation when the same key arrived twice at once; otherwise whatever the database says.
+/// Whatever the database says.
 pub async fn insert_key(
     conn: &mut PgConnection,
     account: AccountId,
     (key_hash, body_hash): (&[u8; 32], &[u8; 32]),
     decision: DecisionId,
     now: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query!(
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
         "insert into portal.decision_key (account_id, key_hash, body_hash, decision_id, created_at)
-        values ($1, $2, $3, $4, $5)",
+        values ($1, $2, $3, $4, $5) on conflict (account_id, key_hash) do nothing",
         account.0,
         key_hash,
         body_hash,
@@ -298,7 +316,7 @@ pub async fn insert_key(
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Forgets keys older than `before`. Returns how many.

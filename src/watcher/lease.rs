@@ -22,6 +22,8 @@ pub(super) struct Lease {
     holder: Uuid,
     database: Database,
     held: AtomicBool,
+    /// The database did not take the last try.
+    troubled: AtomicBool,
     taken: Notify,
     /// The sweep that needs it has come to its end for good.
     done: CancellationToken,
@@ -34,6 +36,7 @@ impl Lease {
             holder,
             database,
             held: AtomicBool::new(false),
+            troubled: AtomicBool::new(false),
             taken: Notify::new(),
             done: CancellationToken::new(),
         })
@@ -76,13 +79,21 @@ impl Lease {
 
     async fn renew(&self) {
         let held = match self.try_take().await {
-            Ok(held) => held,
+            Ok(held) => {
+                self.troubled.store(false, Ordering::Release);
+                held
+            }
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    lease = self.name,
-                    "the lease could not be renewed"
-                );
+                let error = &error as &dyn std::error::Error;
+                if self.troubled.swap(true, Ordering::AcqRel) {
+                    tracing::debug!(error, lease = self.name, "the lease could still not be renewed");
+                } else {
+                    tracing::warn!(
+                        error,
+                        lease = self.name,
+                        "the lease could not be renewed; tried again until it can"
+                    );
+                }
                 false
             }
         };

@@ -19,6 +19,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use status::{Ended, SourceStatus};
@@ -33,6 +34,9 @@ use crate::store::sources;
 use crate::supervise::Supervisor;
 use lease::Lease;
 use sweep::Memory;
+
+/// Between two sweeps that follow each other at once.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The reconciler of all sources.
 pub struct Watcher {
@@ -81,6 +85,10 @@ impl WatcherHandle {
     pub fn status(&self) -> Vec<SourceStatus> {
         let last = |seat: &Seat| seat.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.0.values().filter_map(last).collect()
+    }
+
+    fn last(&self, source: &SourceName) -> Option<SourceStatus> {
+        self.0.get(source)?.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn report(&self, status: SourceStatus) {
@@ -146,9 +154,13 @@ impl Watcher {
     }
 
     async fn activate_source(&self, source: &Source, stop: &CancellationToken) -> SourceStatus {
-        let status = sweep::sweep(&self.reader, &self.clock, source, stop).await;
+        let status = Box::pin(sweep::sweep(&self.reader, &self.clock, source, stop)).await;
+        let said_before = self.handle.last(&status.source).is_some_and(|last| last.ended == status.ended);
         match &status.ended {
             Ended::Read => tracing::debug!(source = %status.source, waiting = status.waiting, "swept"),
+            Ended::Blind(_) | Ended::Failed(_) if said_before => {
+                tracing::debug!(source = %status.source, ended = ?status.ended, "no better than the sweep before");
+            }
             Ended::Blind(why) => tracing::warn!(source = %status.source, why, "the source cannot be read"),
             Ended::Failed(why) => tracing::error!(source = %status.source, why, "a sweep could not be written down"),
             Ended::Stopped => {}
@@ -202,21 +214,57 @@ impl Watcher {
     async fn run_source(self: Arc<Self>, source: Arc<Source>, lease: Arc<Lease>, stop: CancellationToken) {
         let Some(seat) = self.handle.0.get(&source.gateway.source().name) else { return };
         while !stop.is_cancelled() {
+            let began = Instant::now();
+            let mut was_read = false;
             if lease.is_held() {
-                self.activate_source(&source, &stop).await;
+                was_read = self.activate_source(&source, &stop).await.ended == Ended::Read;
             }
+            let pause = self.pause(began.elapsed(), was_read);
             // Nothing here touches the database, so nothing is lost when one of these is dropped (P-02).
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.pause()) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = seat.wake.notified() => {}
                 () = lease.taken() => {}
             }
         }
     }
 
-    /// The poll interval, a tenth more or less, so that sources and replicas drift apart.
-    fn pause(&self) -> Duration {
-        self.poll_interval.mul_f64(0.9 + 0.2 * self.random.fraction())
+    fn pause(&self, took: Duration, was_read: bool) -> Duration {
+        // A tenth more or less, so that sources and replicas drift apart.
+        pause(self.poll_interval.mul_f64(0.9 + 0.2 * self.random.fraction()), took, was_read)
+    }
+}
+
+/// What is left of the interval, which runs from start to start: a pipeline is read once in it, however long the sweep
+/// takes. After one that could not be read it is kept whole, because whoever asks to slow down is not asked at once again.
+fn pause(interval: Duration, took: Duration, was_read: bool) -> Duration {
+    let left = if was_read { interval.saturating_sub(took) } else { interval };
+    left.max(SHORTEST_PAUSE.min(interval))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(count: f64) -> Duration {
+        Duration::from_secs_f64(count)
+    }
+
+    #[test]
+    fn the_interval_runs_from_start_to_start_and_a_long_sweep_is_followed_by_the_next() {
+        let interval = secs(15.0);
+        assert_eq!(pause(interval, secs(4.0), true), secs(11.0));
+        assert_eq!(pause(interval, secs(30.0), true), SHORTEST_PAUSE);
+        assert_eq!(pause(secs(0.1), secs(1.0), true), secs(0.1));
+        assert_eq!(pause(interval, secs(30.0), false), interval, "an AWS that asks to slow down is left in peace");
+    }
+
+    /// 300 gates at ten reads a second, polled every 15 s: how long after an opening each is seen, by when it opens.
+    #[test]
+    fn an_opening_is_seen_within_one_sweep_where_a_sweep_is_longer_than_the_interval() {
+        let (sweep, interval) = (secs(30.1), secs(15.0));
+        let period = sweep + pause(interval, sweep, true);
+        assert!(period < secs(31.0), "it was the sum of both, 45 s: {period:?}");
     }
 }

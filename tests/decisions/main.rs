@@ -14,3 +14,4 @@ mod stories_modes;
 mod stories_other_aws;
 mod stories_people;
 mod stories_too_late;
+mod stories_waiting;

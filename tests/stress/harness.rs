@@ -47,6 +47,13 @@ impl Settings {
         self
     }
 
+    /// What the portal says that does not start.
+    pub async fn refusal(&self) -> String {
+        let ended = self.command(&["serve"]).output().await.unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        String::from_utf8_lossy(&ended.stderr).into_owned()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.env_clear().envs(&self.0).args(arguments).kill_on_drop(true);

@@ -11,7 +11,7 @@ fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
 }
 
 /// Ten pipelines without a gate, two with one, of which one waits.
-const SMALL: &str = r#"
+pub const SMALL: &str = r#"
 [[templates]]
 name = "plain"
 [[templates.stages]]

@@ -1,10 +1,13 @@
 //! Blindness is loud, and one broken thing does not stop the others.
 
+use std::collections::BTreeSet;
+
 use countersign::simulator::config::Rate;
 use countersign::simulator::{Fault, FaultKind, Verdict};
 use countersign::store::sources;
 use countersign::watcher::Ended;
 
+use crate::frugal::SMALL as MANY;
 use crate::harness::{GATES, INES, Stage, other_source, source};
 
 async fn blindness(stage: &Stage) -> Option<(String, String)> {
@@ -195,6 +198,34 @@ async fn a_source_throttled_for_long_is_blind_and_throttled_once_is_not() {
     assert_eq!(stage.waiting().await.len(), 1);
     stage.world.limit_calls(None);
     stage.sweep().await;
+    assert_eq!(blindness(&stage).await, None);
+}
+
+#[tokio::test]
+async fn a_storm_of_throttling_ends_the_sweep_early_and_the_next_begins_with_what_was_not_read() {
+    // P-14
+    let world = MANY.replace("count = 12", "count = 60").replace("gated = 2", "gated = 60");
+    let stage = Stage::start(&world, |sim| vec![source(sim)]).await;
+    assert_eq!(stage.sweep().await.gated, 60);
+    let mut read = BTreeSet::new();
+    let mut endings = Vec::new();
+    for _ in 0..4 {
+        stage.step(15);
+        stage.sim.clear_calls();
+        stage.world.limit_calls(Some(Rate { per_second: 0.0, burst: 21.0 }));
+        let status = stage.sweep().await;
+        let calls = stage.sim.calls();
+        let states = calls.recent.iter().filter(|call| call.operation == "GetPipelineState");
+        let answered = states.filter(|call| call.answer != "ThrottlingException").map(|call| call.pipeline.clone());
+        read.extend(answered);
+        assert!(calls.counts["GetPipelineState"] < 20 + 12 * 6, "not six tries for each of 40: {:?}", calls.counts);
+        assert_eq!(status.gated, 20, "what was read is kept");
+        endings.push(blindness(&stage).await.is_some());
+    }
+    assert_eq!(endings, [false, true, true, true], "throttled once is not blind");
+    assert_eq!(read.len(), 60, "three sweeps of twenty came to every pipeline");
+    stage.world.limit_calls(None);
+    assert_eq!(stage.sweep().await.gated, 60);
     assert_eq!(blindness(&stage).await, None);
 }
 

@@ -21,7 +21,7 @@ use crate::store::pipelines::{self, Pipeline};
 use crate::store::{approvals, sources};
 
 pub(super) use memory::Memory;
-use memory::Trouble;
+use memory::{Storm, Trouble};
 
 /// How many pipelines are read at a time. The pace limits the reads; this only hides the time they take.
 const AT_A_TIME: usize = 8;
@@ -89,8 +89,10 @@ struct Task {
 
 /// What came of one pipeline.
 enum Outcome {
-    /// It has no gate.
-    Idle,
+    /// It has no gate; to know that may have taken a read.
+    Idle {
+        was_read: bool,
+    },
     /// It was left alone this time.
     Skipped,
     Read(Swept),
@@ -112,10 +114,11 @@ impl Sweep<'_> {
             self.settle_account(&listed, &mut known).await?;
             memory.account_is_settled = true;
         }
-        let tasks = self.plan(&listed, &mut known, status);
+        let tasks = self.plan(&listed, &mut known, memory, status);
+        memory.keep_only(&tasks.iter().map(|task| &task.name).collect());
         self.forget_unlisted(&listed, &known).await?;
-        let outcomes = self.read_all(tasks, memory, known.account.as_deref()).await?;
-        self.write(outcomes, memory, status).await
+        let (outcomes, storm) = self.read_all(tasks, memory, known.account.as_deref()).await?;
+        self.write(outcomes, &storm, memory, status).await
     }
 
     async fn load(&self) -> sqlx::Result<Known> {
@@ -142,8 +145,9 @@ impl Sweep<'_> {
         }
     }
 
-    /// Pipelines with open requests first, then those with gates, then those nothing is known about.
-    fn plan(&self, listed: &[Listing], known: &mut Known, status: &mut SourceStatus) -> Vec<Task> {
+    /// What a sweep came to longest ago first; of the same sweep, pipelines with open requests, then those with gates,
+    /// then those nothing is known about.
+    fn plan(&self, listed: &[Listing], known: &mut Known, memory: &Memory, status: &mut SourceStatus) -> Vec<Task> {
         let mut tasks = Vec::with_capacity(listed.len());
         for listing in listed {
             let open = known.open.remove(&listing.name).unwrap_or_default();
@@ -161,7 +165,7 @@ impl Sweep<'_> {
         }
         tasks.sort_by_key(|task| {
             let has_gates = task.kept.as_ref().is_some_and(|kept| kept.gate_count > 0);
-            (task.open.is_empty(), !has_gates)
+            (memory.reached(&task.name), task.open.is_empty(), !has_gates)
         });
         tasks
     }
@@ -177,24 +181,31 @@ impl Sweep<'_> {
         pipelines::mark_gone(&mut conn, &self.source.gateway.source().name, &gone, self.began).await
     }
 
-    /// Reads every pipeline, a few at a time. Ends early when the credentials fail: then nothing can be read.
+    /// Reads every pipeline, a few at a time. Ends early when the credentials fail, because then nothing can be read, and
+    /// in a storm of throttling, with what was read until then.
     async fn read_all(
         &self,
         tasks: Vec<Task>,
         memory: &Memory,
         account: Option<&str>,
-    ) -> Result<Vec<(PipelineName, Outcome)>, Trouble> {
-        let broken = Mutex::new(None);
+    ) -> Result<(Vec<(PipelineName, Outcome)>, Storm), Trouble> {
+        let (broken, storm) = (Mutex::new(None), Storm::default());
         let outcomes: Vec<_> = futures::stream::iter(tasks)
             .map(async |task| {
                 let name = task.name.clone();
-                if self.stop.is_cancelled() || lock(&broken).is_some() {
+                if self.stop.is_cancelled() || lock(&broken).is_some() || storm.rages() {
                     return (name, Outcome::Stopped);
                 }
                 if memory.is_waiting(&name, self.began) {
                     return (name, Outcome::Skipped);
                 }
-                let outcome = self.read_one(task, account).await;
+                // Boxed: the futures of a sweep are moved around, and are large.
+                let outcome = Box::pin(self.read_one(task, account)).await;
+                match &outcome {
+                    Ok(Outcome::Unreadable(ReadError::Throttled)) => storm.note(true),
+                    Ok(Outcome::Read(_) | Outcome::Idle { was_read: true }) => storm.note(false),
+                    _ => {}
+                }
                 match outcome {
                     Ok(Outcome::Unreadable(error @ ReadError::Credentials(_))) => {
                         lock(&broken).get_or_insert(Trouble::Blind(error.explain()));
@@ -219,31 +230,35 @@ impl Sweep<'_> {
             .await;
         match broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(trouble) => Err(trouble),
-            None => Ok(outcomes),
+            None => Ok((outcomes, storm)),
         }
     }
 
     async fn read_one(&self, task: Task, account: Option<&str>) -> sqlx::Result<Outcome> {
+        let mut was_read = false;
         let kept = match (task.kept, task.listed) {
             (Some(kept), Some(listed)) if definitions::is_current(&kept, &listed) => kept,
             (Some(kept), None) => kept,
             (_, None) => match self.find_past(&task.name).await? {
                 Some(kept) => kept,
-                None => return Ok(Outcome::Idle),
+                None => return Ok(Outcome::Idle { was_read }),
             },
             (_, Some(listed)) => match definitions::read(self.reader, self.source, &listed, self.clock.now()).await? {
-                Ok(pipeline) => pipeline,
+                Ok(pipeline) => {
+                    was_read = true;
+                    pipeline
+                }
                 Err(error) => return Ok(Outcome::Unreadable(error)),
             },
         };
         if kept.gate_count == 0 && task.open.is_empty() {
-            return Ok(Outcome::Idle);
+            return Ok(Outcome::Idle { was_read });
         }
         match self.reader.sweep(&self.source.gateway, account, &kept, &task.open).await {
             Ok(swept) => Ok(Outcome::Read(swept)),
             Err(RefreshError::Unreadable(error)) => Ok(Outcome::Unreadable(error)),
             Err(RefreshError::Database(error)) => Err(error),
-            Err(RefreshError::NoSuchApproval) => Ok(Outcome::Idle),
+            Err(RefreshError::NoSuchApproval) => Ok(Outcome::Idle { was_read }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::memory::is_of_source;
+use super::memory::{Storm, is_of_source};
 use super::{Memory, Outcome, Sweep, Trouble};
 use crate::codepipeline::observed::ReadError;
 use crate::domain::ids::{ApprovalId, PipelineName};
@@ -14,6 +14,7 @@ impl Sweep<'_> {
     pub(super) async fn write(
         &self,
         outcomes: Vec<(PipelineName, Outcome)>,
+        storm: &Storm,
         memory: &mut Memory,
         status: &mut SourceStatus,
     ) -> Result<(), Trouble> {
@@ -25,7 +26,8 @@ impl Sweep<'_> {
         self.write_read(&tally.read, &tally.seen).await?;
         self.write_unreadable(&tally.unreadable).await?;
         self.write_unreadable(&tally.unwritten).await?;
-        if let Some(error) = tally.of_the_whole_source() {
+        let cut_short = storm.rages().then_some(&ReadError::Throttled);
+        if let Some(error) = tally.of_the_whole_source().or(cut_short) {
             return Err(memory.whole_source(error));
         }
         memory.throttled_sweeps = 0;
@@ -81,8 +83,16 @@ impl Tally {
         memory: &mut Memory,
         (status, began): (&mut SourceStatus, Timestamp),
     ) {
+        let came_to_it = match &outcome {
+            Outcome::Stopped => false,
+            Outcome::Unreadable(error) => !is_of_source(error),
+            _ => true,
+        };
+        if came_to_it {
+            memory.reach(&name, began);
+        }
         match outcome {
-            Outcome::Idle => memory.works(&name),
+            Outcome::Idle { .. } => memory.works(&name),
             Outcome::Skipped => status.unreadable += 1,
             Outcome::Stopped => {}
             Outcome::Unwritten => {
