@@ -196,7 +196,13 @@ fn pool(size: u32, pulse: &Pulse) -> PgPoolOptions {
 
 /// Connections that cannot write. Asked for only after the server proved that it takes writes from others.
 fn looking(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+    let felt = pulse.clone();
     pool(size, pulse)
+        // A look that was dropped because the server fell silent leaves a connection on which the pool would wait for ever.
+        .after_release(move |_, meta| {
+            let trusted = felt.trusts(meta.age);
+            Box::pin(async move { Ok(trusted) })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 pulse::refuse_read_only(connection).await?;
@@ -207,14 +213,19 @@ fn looking(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
 }
 
 fn writing(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+    let felt = pulse.clone();
     pool(size, pulse)
         .after_connect(|connection, _| Box::pin(pulse::refuse_read_only(connection)))
         // P-03: a `begin` cancelled on its way leaves an open transaction in the pool (sqlx#4393), and the next writer's
         // "ok" would vanish with it. `BEGIN` first, because a bare `ROLLBACK` outside a transaction puts a warning into
         // the server's log for every request. The round trip is spent after the borrower has gone on. Connections that
         // cannot write have nothing to lose and do without.
-        .after_release(|connection, _| {
+        .after_release(move |connection, meta| {
+            let trusted = felt.trusts(meta.age);
             Box::pin(async move {
+                if !trusted {
+                    return Ok(false);
+                }
                 match tokio::time::timeout(ACQUIRE, connection.execute("BEGIN; ROLLBACK")).await {
                     Ok(done) => done.map(|_| true),
                     Err(_) => Err(pulse::too_late("a connection given back does not answer")),
