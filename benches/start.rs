@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use countersign::clock::Clock;
 use jiff::Timestamp;
 use support::load::{self, Connection, Measured, hidden, micros};
 use support::processes::program;
@@ -164,7 +165,7 @@ async fn openings(stage: &Stage, say: &mut Say<'_>) {
     let mut opened = Vec::new();
     for name in &names {
         stage.control("POST", "/act", &format!(r#"{{"act":"open_approval","pipeline":"{name}"}}"#)).await;
-        opened.push(Timestamp::now());
+        opened.push(Clock::system().now());
         // Not in step with the interval.
         tokio::time::sleep(Duration::from_millis(1_370)).await;
     }
@@ -199,7 +200,7 @@ async fn watch(to: SocketAddr, session: String, names: Vec<String>, mut hints: O
         let shown: BTreeSet<&str> = page.split(['<', '>']).filter(|text| text.starts_with("service-")).collect();
         for (seen, name) in seen.iter_mut().zip(&names) {
             if seen.is_none() && shown.contains(name.as_str()) {
-                *seen = Some(Timestamp::now());
+                *seen = Some(Clock::system().now());
             }
         }
     }
