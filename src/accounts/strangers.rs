@@ -22,7 +22,7 @@ const PLACES: &str = "records of their own";
 /// How long after its end a minute is summed up: by then every replica has handed its counts in.
 const SETTLE: SignedDuration = SignedDuration::from_secs(30);
 /// E-mails without an account whose failures are remembered. So many rows are a few megabytes.
-const MOST_STRANGERS: i64 = 100_000;
+const MOST_STRANGERS: i64 = 10_000;
 
 /// What a stranger can cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Accounts {
     /// Nothing was handed in; the counts are kept for the next call.
     pub async fn flush_stranger_counts(&self) -> Result<(), Unavailable> {
         let counts = self.0.strangers.take();
-        let flushed = self.0.database.pulse.or_dead(self.flush(&counts)).await.unwrap_or_else(|dead| Err(dead.into()));
+        let flushed = self.0.database.pulse.or_dead(self.flush(&counts)).await;
         if flushed.is_err() {
             counts.iter().for_each(|(name, count)| self.0.strangers.add(name, *count));
         }
@@ -147,9 +147,7 @@ impl Accounts {
         tx.commit().await?;
         Ok(())
     }
-}
 
-impl Accounts {
     /// Tells of a try that was not heard because too many came before it, as [`Accounts::tell_failure`] does and out of the
     /// same places (S-16).
     pub(super) async fn tell_throttled(

@@ -89,24 +89,25 @@ impl Pulse {
     /// Looks something up, unless the server is silent: what only reads may be dropped at any time.
     ///
     /// # Errors
-    /// It was dropped.
-    pub async fn or_silent<T>(&self, look: impl Future<Output = T>) -> Result<T, sqlx::Error> {
+    /// The look's own, or that it was dropped.
+    pub async fn or_silent<T, E: From<sqlx::Error>>(&self, look: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         tokio::select! {
             biased;
-            found = look => Ok(found),
-            () = self.silent(Instant::now()) => Err(too_late("the database does not answer")),
+            found = look => found,
+            () = self.silent(Instant::now()) => Err(too_late("the database does not answer").into()),
         }
     }
 
     /// Does `work`, unless the server stays silent for so long that it will not end.
     ///
     /// # Errors
-    /// It was dropped where it stood. Whether its last statement or commit was done is not known.
-    pub async fn or_dead<T>(&self, work: impl Future<Output = T>) -> Result<T, sqlx::Error> {
+    /// The work's own, or that it was dropped where it stood: whether its last statement or commit was done is not known
+    /// then.
+    pub async fn or_dead<T, E: From<sqlx::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         tokio::select! {
             biased;
-            done = work => Ok(done),
-            () = self.dead(Instant::now()) => Err(too_late("the database was silent for too long")),
+            done = work => done,
+            () = self.dead(Instant::now()) => Err(too_late("the database was silent for too long").into()),
         }
     }
 
@@ -223,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn a_pulse_that_nobody_feels_never_ends_any_work() {
         let pulse = Pulse::default();
-        assert_eq!(pulse.or_dead(async { 7 }).await.unwrap(), 7);
+        assert_eq!(pulse.or_dead(async { Ok::<_, sqlx::Error>(7) }).await.unwrap(), 7);
         assert!(pulse.trusts(Duration::from_secs(3600)));
     }
 
@@ -231,9 +232,13 @@ mod tests {
     async fn work_is_dropped_when_the_server_is_dead_and_not_before() {
         let pulse = Pulse::default();
         pulse.tell(Sight::Silent);
-        assert_eq!(pulse.or_dead(async { 7 }).await.unwrap(), 7, "silence ends the waiting, not the work");
+        assert_eq!(
+            pulse.or_dead(async { Ok::<_, sqlx::Error>(7) }).await.unwrap(),
+            7,
+            "silence ends the waiting, not the work"
+        );
         pulse.tell(Sight::Dead);
-        assert!(pulse.or_dead(std::future::pending::<()>()).await.is_err());
+        assert!(pulse.or_dead(std::future::pending::<sqlx::Result<()>>()).await.is_err());
         pulse.silent(Instant::now()).await;
     }
 

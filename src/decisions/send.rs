@@ -60,7 +60,7 @@ impl Decisions {
 
     async fn try_send(&self, id: DecisionId) -> Result<(), Trouble> {
         let pulse = self.0.reader.database().pulse.clone();
-        let Some((decision, approval)) = pulse.or_dead(self.prepare(id)).await?? else { return Ok(()) };
+        let Some((decision, approval)) = pulse.or_dead(self.prepare(id)).await? else { return Ok(()) };
         let held_up = decision.sent_at.is_none_or(|at| self.0.clock.now() >= at + pace::LEASE);
         let answer = match self.0.reader.gateway(&approval.gate.source) {
             // A process that was stopped in between: others count on nothing leaving after the lease, and the person's
@@ -77,7 +77,7 @@ impl Decisions {
                 message: format!("the source {} is no longer configured", approval.gate.source),
             },
         };
-        pulse.or_dead(self.conclude_answer(&decision, &approval, answer)).await?
+        pulse.or_dead(self.conclude_answer(&decision, &approval, answer)).await
     }
 
     /// Everything up to the moment from which AWS may be called. `None`: it may not.

@@ -24,7 +24,7 @@ impl Decisions {
     /// # Errors
     /// Whatever the database says about finding them. Trouble with a single decision is logged and tried again.
     pub async fn step(&self) -> sqlx::Result<usize> {
-        let due = self.0.reader.database().pulse.or_dead(self.take_due()).await??;
+        let due = self.0.reader.database().pulse.or_dead(self.take_due()).await?;
         let count = due.len();
         futures::stream::iter(due).for_each_concurrent(None, |id| self.take_step(id)).await;
         Ok(count)
@@ -45,12 +45,12 @@ impl Decisions {
 
     async fn try_step(&self, id: DecisionId) -> Result<(), Trouble> {
         let pulse = self.0.reader.database().pulse.clone();
-        let Some((decision, approval)) = pulse.or_dead(self.load(id)).await?? else { return Ok(()) };
+        let Some((decision, approval)) = pulse.or_dead(self.load(id)).await? else { return Ok(()) };
         if decision.state == State::Intent {
             self.send(id).await;
             return Ok(());
         }
-        pulse.or_dead(self.settle(&decision, &approval)).await?
+        pulse.or_dead(self.settle(&decision, &approval)).await
     }
 
     async fn settle(&self, decision: &Decision, approval: &Approval) -> Result<(), Trouble> {

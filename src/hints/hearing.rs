@@ -77,7 +77,7 @@ impl Hearing {
         // Taken out: should anything fail below, the next look begins anew.
         let before = memory.take().filter(|memory| memory.at.elapsed() < TOO_LONG);
         let since = before.as_ref().map_or(i64::MAX, |memory| memory.horizon);
-        let seen = self.0.database.pulse.or_silent(self.list_since(since)).await??;
+        let seen = self.0.database.pulse.or_silent(self.list_since(since)).await?;
         let found: HashSet<Change> = seen.changes.into_iter().collect();
         let topics = match &before {
             // A number below the last one: this is not the server, or not the state, that was asked before.

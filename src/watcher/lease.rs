@@ -107,7 +107,7 @@ impl Lease {
             let mut conn = self.database.pages.acquire().await?;
             sources::take_lease(&mut conn, &self.name, self.holder, LASTS).await
         };
-        self.database.pulse.or_dead(take).await?
+        self.database.pulse.or_dead(take).await
     }
 
     async fn release(&self) -> sqlx::Result<()> {

@@ -35,8 +35,6 @@ const CLOCK_WRONG: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long a form's one-use key is remembered (D-03).
 const KEYS_LIVE: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// How many addresses without an account are remembered as having been tried.
-const STRANGE_EMAILS: i64 = 10_000;
 
 /// The running loops.
 pub struct Duties {
@@ -62,7 +60,7 @@ impl Duties {
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
         duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
         duties.every(STREAMS, "checking who still listens", |state| async move {
-            unless_dead(&state, state.streams.end_over(&state.accounts)).await.map(drop)
+            state.database.pulse.or_dead(state.streams.end_over(&state.accounts)).await.map(drop)
         });
         for _ in 0..SETTLERS {
             duties.every(SETTLING, "settling decisions", settle);
@@ -73,7 +71,7 @@ impl Duties {
             |state| async move { state.accounts.flush_stranger_counts().await },
         );
         duties.every(CLOCK, "following the database's clock", |state| async move {
-            unless_dead(&state, follow_database_clock(&state.database, &state.clock)).await
+            state.database.pulse.or_dead(follow_database_clock(&state.database, &state.clock)).await
         });
         duties.every(SESSIONS, "ending sessions whose time is over", end_sessions);
         duties.every(TIDYING, "tidying", tidy);
@@ -161,28 +159,21 @@ async fn settle(state: AppState) -> Result<(), sqlx::Error> {
 }
 
 async fn end_sessions(state: AppState) -> Result<(), Unavailable> {
-    while unless_dead(&state, state.accounts.end_sessions_over()).await? > 0 {}
+    while state.database.pulse.or_dead(state.accounts.end_sessions_over()).await? > 0 {}
     Ok(())
 }
 
-/// A step that hangs on a database that is no longer there would be this duty's last.
-async fn unless_dead<T, E>(state: &AppState, step: impl Future<Output = Result<T, E>>) -> Result<T, E>
-where
-    E: From<sqlx::Error>,
-{
-    state.database.pulse.or_dead(step).await?
-}
-
 /// Forgets what no longer limits or protects anybody. None of it is ever recorded.
-async fn tidy(state: AppState) -> Result<(), sqlx::Error> {
-    unless_dead(&state, tidy_up(&state)).await
+async fn tidy(state: AppState) -> Result<(), Unavailable> {
+    state.database.pulse.or_dead(tidy_up(&state)).await
 }
 
-async fn tidy_up(state: &AppState) -> Result<(), sqlx::Error> {
+async fn tidy_up(state: &AppState) -> Result<(), Unavailable> {
     let now = state.clock.now();
     let mut connection = state.database.pages.acquire().await?;
     store::decisions::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;
-    store::throttle::delete_spent(&mut connection, now, STRANGE_EMAILS).await
+    drop(connection);
+    state.accounts.sweep_limits().await
 }
 
 /// Makes our clock show the database's time: sessions and deadlines must agree between replicas (F-34).

@@ -87,7 +87,7 @@ pub async fn ready(State(app): State<AppState>) -> Response {
 async fn what_is_missing(app: &AppState) -> Vec<String> {
     let again_and_again = |task: &str| format!("a part of the portal fails again and again: {task}");
     let mut missing: Vec<String> = app.supervisor.troubled().into_iter().map(again_and_again).collect();
-    let lacks = app.database.pulse.or_silent(what_the_database_lacks(app)).await;
+    let lacks = app.database.pulse.or_silent(async { Ok::<_, sqlx::Error>(what_the_database_lacks(app).await) }).await;
     let lacks = lacks.unwrap_or_else(|_| vec!["the database does not answer"]);
     missing.extend(lacks.into_iter().map(str::to_owned));
     missing

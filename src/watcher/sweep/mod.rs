@@ -45,11 +45,10 @@ pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop:
     };
     let sweep = Sweep { reader, clock, source, stop, began };
     let pulse = &reader.database().pulse;
-    let ran = pulse.or_dead(sweep.run(&mut memory, &mut status)).await;
-    let result = ran.unwrap_or_else(|dead| Err(Trouble::Failed(dead)));
+    let result = pulse.or_dead(sweep.run(&mut memory, &mut status)).await;
     let written = match &result {
-        Ok(()) => pulse.or_dead(reader.mark_seen(name)).await.flatten(),
-        Err(Trouble::Blind(why)) => pulse.or_dead(reader.mark_blind(name, why)).await.flatten(),
+        Ok(()) => pulse.or_dead(reader.mark_seen(name)).await,
+        Err(Trouble::Blind(why)) => pulse.or_dead(reader.mark_blind(name, why)).await,
         Err(_) => Ok(()),
     };
     status.ended = match (result, written) {

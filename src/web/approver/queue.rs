@@ -68,8 +68,7 @@ pub async fn show(
 ) -> Result<QueuePage, Failure> {
     let queue = if filter.is_first_page() {
         // Whoever comes next waits for this read: it must not hang on a server that is no longer there.
-        let look = async { app.database.pulse.or_silent(read(&app, filter)).await? };
-        app.queue.read(look).await?
+        app.queue.read(app.database.pulse.or_silent(read(&app, filter))).await?
     } else {
         Arc::new(read(&app, filter).await?)
     };
