@@ -27,7 +27,7 @@ use crate::audit::{AppendError, BadPayload};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
-use crate::database::patience::is_passing;
+use crate::database::outage::is_passing;
 use crate::domain::people::Person;
 use crate::domain::text;
 use crate::random::Random;

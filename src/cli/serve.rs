@@ -16,7 +16,7 @@ use super::say;
 use crate::accounts::{Accounts, Settings, Unavailable};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
-use crate::database::patience::is_passing;
+use crate::database::outage::is_passing;
 use crate::database::private::PrivatePostgres;
 use crate::database::{Database, OpenError, Patience, open_for_serving};
 use crate::random::Random;

@@ -7,6 +7,7 @@
 pub mod connect;
 pub mod migrate;
 pub mod open;
+pub mod outage;
 pub mod patience;
 pub mod private;
 pub mod pulse;

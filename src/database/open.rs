@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use super::connect::{self, BadUrl, Database, parse_url};
 use super::migrate::{self, MigrateFailure};
-use super::patience::is_passing;
+use super::outage::is_passing;
 use super::private::{PrivateError, PrivateOptions, PrivatePostgres};
 use super::roles::Role;
 use super::safety::{self, Unsafe};

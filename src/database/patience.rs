@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::migrate::MigrateFailure;
 use super::open::OpenError;
+use super::outage::is_passing;
 
 /// How long a start waits for a server that cannot be reached.
 const START: Duration = Duration::from_secs(30);
@@ -51,20 +52,6 @@ impl Patience {
                 result => return result,
             }
         }
-    }
-}
-
-/// Whether an error is about reaching the server, or the server coming up or going down, rather than about what it holds
-/// or who asks.
-#[must_use]
-pub fn is_passing(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Database(refused) => {
-            let code = refused.code().unwrap_or_default();
-            code.starts_with("08") || matches!(&*code, "53300" | "57P01" | "57P02" | "57P03")
-        }
-        _ => false,
     }
 }
 

@@ -15,7 +15,8 @@ use crate::domain::ids::{AccountId, DecisionId, sha256};
 use crate::domain::people::{Approver, Person, Role};
 use crate::domain::summary::Summary;
 use crate::store::approvals;
-use crate::store::decisions::{self as table, KeptKey, LockedApproval, NewDecision};
+use crate::store::decisions as table;
+use crate::store::decisions::intake::{self, KeptKey, LockedApproval, NewDecision};
 
 impl Decisions {
     /// Commits the intent. The flag is false when the same form had already been committed.
@@ -36,13 +37,13 @@ impl Decisions {
         let mut tx = self.0.pool.begin().await?;
         limit(&mut tx, until).await?;
         lock_right(&mut tx, person).await?;
-        let locked = table::lock_approval(&mut tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
+        let locked = intake::lock_approval(&mut tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
         // Under the approval's lock: of two posts of one form, the second sees the first's key here.
         if let Some(earlier) = find_own(&mut tx, person.account, ask).await? {
             return Ok((earlier, false));
         }
         refuse_if_moved(&mut tx, &locked, ask).await?;
-        if !table::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await? {
+        if !intake::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await? {
             // The lock keeps posts of one form apart: this key was used for another approval, at the same instant.
             return Err(DecideError::KeyReused);
         }
@@ -63,7 +64,7 @@ impl Decisions {
             record_payload: payload.as_bytes(),
         };
         limit(&mut tx, until).await?;
-        table::insert_with_record(&mut tx, &new).await?;
+        intake::insert_with_record(&mut tx, &new).await?;
         match tx.commit().await {
             Ok(()) => Ok((id, true)),
             Err(error) => self.look_up_lost(person.account, ask, error).await.map(|id| (id, true)),
@@ -87,7 +88,7 @@ impl Decisions {
 /// several, and of those who wait for one row, all but the first wait twice, for their turn and for the row (F-32).
 async fn limit(tx: &mut PgConnection, until: Instant) -> sqlx::Result<()> {
     let left = until.saturating_duration_since(Instant::now());
-    table::limit_statements(tx, left.max(pace::LEAST_WAITING)).await
+    intake::limit_statements(tx, left.max(pace::LEAST_WAITING)).await
 }
 
 /// The right to decide, held until commit (S-32): a revocation that committed first always wins.
@@ -113,7 +114,7 @@ async fn refuse_if_moved(tx: &mut PgConnection, locked: &LockedApproval, ask: &A
 
 /// Whether this account may decide at this moment, with its row locked against change; else why not.
 pub(super) async fn may_decide(tx: &mut PgConnection, account: AccountId) -> sqlx::Result<Result<(), String>> {
-    let Some(now) = table::lock_account(tx, account).await? else {
+    let Some(now) = intake::lock_account(tx, account).await? else {
         return Ok(Err("The account no longer exists.".into()));
     };
     if now.disabled {
@@ -141,7 +142,7 @@ async fn refuse_if_held(conn: &mut PgConnection, ask: &Ask) -> Result<(), Decide
 /// The decision that the same key already led to (D-03); refused when another keeps the approval. The form's own comes
 /// first: it may be what keeps it.
 async fn find_own(conn: &mut PgConnection, account: AccountId, ask: &Ask) -> Result<Option<DecisionId>, DecideError> {
-    let earlier = table::find_earlier(conn, (account, &key_hash(ask)), ask.approval).await?;
+    let earlier = intake::find_earlier(conn, (account, &key_hash(ask)), ask.approval).await?;
     if let Some(own) = same_post(earlier.key, ask)? {
         return Ok(Some(own));
     }
@@ -157,7 +158,7 @@ pub(super) async fn find_by_key(
     account: AccountId,
     ask: &Ask,
 ) -> Result<Option<DecisionId>, DecideError> {
-    same_post(table::find_key(conn, account, &key_hash(ask)).await?, ask)
+    same_post(intake::find_key(conn, account, &key_hash(ask)).await?, ask)
 }
 
 /// One key is for one content.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Ask, DecideError, Decisions, intent};
 use crate::domain::ids::{AccountId, DecisionId};
-use crate::store::decisions as table;
+use crate::store::decisions::intake;
 
 /// How long new looks are begun before a person is told that it is not known. The last one may take the pool's patience.
 const LOOKING: Duration = Duration::from_millis(500);
@@ -46,8 +46,8 @@ impl Decisions {
     /// not there then will never be.
     async fn find_once_over(&self, account: AccountId, ask: &Ask) -> sqlx::Result<Option<DecisionId>> {
         let mut tx = self.0.pool.begin().await?;
-        table::lock_approval(&mut tx, ask.approval).await?;
-        let kept = table::find_key(&mut tx, account, &intent::key_hash(ask)).await?;
+        intake::lock_approval(&mut tx, ask.approval).await?;
+        let kept = intake::find_key(&mut tx, account, &intent::key_hash(ask)).await?;
         tx.rollback().await?;
         Ok(kept.map(|kept| kept.decision))
     }

@@ -288,7 +288,7 @@ impl Decisions {
     pub async fn drain(&self) {
         self.quiet().await;
         if let Ok(mut conn) = self.0.pool.acquire().await {
-            let _ = crate::store::decisions::release(&mut conn, self.0.holder).await;
+            let _ = crate::store::decisions::moves::release(&mut conn, self.0.holder).await;
         }
     }
 

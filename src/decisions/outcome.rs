@@ -12,7 +12,8 @@ use crate::domain::decision::{State, Verdict};
 use crate::domain::summary::Marker;
 use crate::domain::text::Clipped;
 use crate::store::approvals::{self, Closing};
-use crate::store::decisions::{self as table, Decision, Ending};
+use crate::store::decisions::moves::{self, Ending};
+use crate::store::decisions::{Decision, intake};
 use sqlx::PgConnection;
 
 /// How much of a text from AWS a record keeps.
@@ -280,7 +281,7 @@ impl Decisions {
     async fn settle_as(&self, decision: &Decision, approval: &Approval, end: End<'_>) -> Result<(), Trouble> {
         debug_assert!(decision.state.may_become(end.state), "{} → {}", decision.state, end.state);
         let mut tx = self.0.pool.begin().await?;
-        table::lock_approval(&mut tx, approval.id).await?;
+        intake::lock_approval(&mut tx, approval.id).await?;
         let ending = Ending {
             state: end.state,
             now: self.0.clock.now(),
@@ -288,7 +289,7 @@ impl Decisions {
             reason: end.reason,
             approved_at: end.approved_at,
         };
-        if !table::mark_settled(&mut tx, decision.expected(), &ending).await? {
+        if !moves::mark_settled(&mut tx, decision.expected(), &ending).await? {
             return Ok(());
         }
         let closed = match &end.closing {
@@ -319,7 +320,7 @@ impl Decisions {
         let now = self.0.clock.now();
         let due = now + pace::resend_after(decision.attempt - 1, decision.age(now), &self.0.random);
         let mut tx = self.0.pool.begin().await?;
-        if !table::mark_requeued(&mut tx, decision.expected(), due, code, reason).await? {
+        if !moves::mark_requeued(&mut tx, decision.expected(), due, code, reason).await? {
             return Ok(());
         }
         let aws = Aws { by: code.map(|_| "answer"), code, ..Aws::default() };
@@ -334,7 +335,7 @@ impl Decisions {
     pub(super) async fn postpone(&self, decision: &Decision, reason: &str) -> Result<(), Trouble> {
         let due = self.0.clock.now() + pace::read_again_after(decision.attempt);
         let mut conn = self.0.pool.acquire().await?;
-        table::mark_requeued(&mut conn, decision.expected(), due, None, reason).await?;
+        moves::mark_requeued(&mut conn, decision.expected(), due, None, reason).await?;
         Ok(())
     }
 
@@ -350,7 +351,7 @@ impl Decisions {
         tracing::warn!(decision = %decision.id, doubt, code, message = clip(message), "the fate of a decision is unknown; reading back");
         let now = self.0.clock.now();
         let mut tx = self.0.pool.begin().await?;
-        if !table::mark_unsure(&mut tx, decision.expected(), now, doubt, (code, reason)).await? {
+        if !moves::mark_unsure(&mut tx, decision.expected(), now, doubt, (code, reason)).await? {
             return Ok(());
         }
         let aws = Aws { by: Some("answer"), code, message: Some(clip(message)), ..Aws::default() };

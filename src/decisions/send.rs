@@ -14,7 +14,7 @@ use crate::domain::decision::{State, Verdict};
 use crate::domain::ids::DecisionId;
 use crate::domain::summary::{Marker, Summary};
 use crate::store::approvals;
-use crate::store::decisions::{self as table, Decision};
+use crate::store::decisions::{self as table, Decision, moves};
 
 /// What goes wrong between the database and AWS. Whoever sees it can only log: the decision stays as it was committed,
 /// and the next step finds it there.
@@ -150,7 +150,7 @@ impl Decisions {
             return self.lapse(decision, approval, &why).await.map(|()| None);
         }
         let held = (self.0.holder, now + pace::LEASE);
-        if !table::mark_submitting(&mut tx, decision.expected(), now, held).await? {
+        if !moves::mark_submitting(&mut tx, decision.expected(), now, held).await? {
             return Ok(None);
         }
         let claimed = Decision {

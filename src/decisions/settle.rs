@@ -11,7 +11,8 @@ use crate::audit::Kind;
 use crate::codepipeline::observed::ReadError;
 use crate::domain::decision::State;
 use crate::domain::ids::DecisionId;
-use crate::store::decisions::{self as table, Decision, ReadBack};
+use crate::store::decisions::Decision;
+use crate::store::decisions::moves::{self, ReadBack};
 
 /// How many decisions one pass takes. All at a time: each step may wait for AWS for as long as its lease lasts, and a source
 /// that hangs must not hold up the others (D-12). Steps hold no connection to the database while they wait.
@@ -33,7 +34,7 @@ impl Decisions {
     async fn take_due(&self) -> sqlx::Result<Vec<DecisionId>> {
         let now = self.0.clock.now();
         let mut conn = self.0.pool.acquire().await?;
-        table::take_due(&mut conn, self.0.holder, now, now + pace::LEASE, PER_PASS).await
+        moves::take_due(&mut conn, self.0.holder, now, now + pace::LEASE, PER_PASS).await
     }
 
     async fn take_step(&self, id: DecisionId) {
@@ -136,7 +137,7 @@ impl Decisions {
             reason,
         };
         let mut tx = self.0.pool.begin().await?;
-        if !table::mark_read_back(&mut tx, decision.expected(), &read).await? {
+        if !moves::mark_read_back(&mut tx, decision.expected(), &read).await? {
             return Ok(());
         }
         if needs_person {

@@ -171,7 +171,7 @@ async fn tidy(state: AppState) -> Result<(), Unavailable> {
 async fn tidy_up(state: &AppState) -> Result<(), Unavailable> {
     let now = state.clock.now();
     let mut connection = state.database.pages.acquire().await?;
-    store::decisions::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;
+    store::decisions::intake::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;
     drop(connection);
     state.accounts.sweep_limits().await
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::accounts::Unavailable;
+use crate::database::outage::is_transient;
 
 /// A request that is not answered with what was asked for.
 #[derive(Debug)]
@@ -100,26 +101,6 @@ impl Failure {
     fn after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
-    }
-}
-
-/// Whether an error of the database means "not now" rather than "never": the pool is exhausted, the server is gone,
-/// starting, stopping, read-only after a failover, or somebody held a lock for too long (P-05, P-12, P-13).
-#[must_use]
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // 08 connection, 53 resources, 57 operator intervention (57014 is our own statement_timeout), 55P03 lock
-            // not available, 25006 read-only, 40 serialisation and deadlock.
-            ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03" || code == "25006"
-        }),
-        _ => false,
     }
 }
 
