@@ -100,7 +100,8 @@ pub struct Ask {
     pub channel: Channel,
 }
 
-/// Why nothing was decided. In every case nothing was sent to AWS, and but for [`DecideError::Unknown`] nothing will be.
+/// Why nothing was decided by this post. In every case it sent nothing to AWS, and but for [`DecideError::Unknown`] it will
+/// not. Another post of the same form may be under way and decide after all.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
     #[error(transparent)]
@@ -126,6 +127,17 @@ pub enum DecideError {
     /// counts once and finds out.
     #[error("it is not known whether the database recorded it")]
     Unknown,
+}
+
+impl DecideError {
+    fn is_held(&self) -> bool {
+        matches!(self, Self::AlreadyDeciding { .. })
+    }
+
+    /// Whether it took a look at AWS or at others to find out, in which time the same form may have decided.
+    fn may_be_old_news(&self) -> bool {
+        self.is_held() || matches!(self, Self::Unreadable(_) | Self::NotOpen { .. } | Self::Changed { .. })
+    }
 }
 
 impl From<sqlx::Error> for DecideError {
@@ -180,14 +192,14 @@ impl Decisions {
         decided
     }
 
-    /// The same form leads to the same decision: looked up before anything is done, and again when somebody turns out to
-    /// have been quicker, who may be the same form's other click (D-03).
+    /// The same form leads to the same decision: looked up before anything is done, and again before it is refused,
+    /// because its other click may have been quicker, or have read AWS when this one could not (D-03).
     async fn decide_once(&self, by: &Approver, ask: &Ask, words: &Summary) -> Result<DecisionId, DecideError> {
         match self.decide_anew(by, ask, words).await {
-            Err(held @ DecideError::AlreadyDeciding { .. }) => match self.find_by_key(by.person().account, ask).await {
+            Err(refused) if refused.may_be_old_news() => match self.find_by_key(by.person().account, ask).await {
                 // Who holds it may be this very form.
-                Err(DecideError::Unavailable) => Err(DecideError::Unknown),
-                found => found?.ok_or(held),
+                Err(DecideError::Unavailable) if refused.is_held() => Err(DecideError::Unknown),
+                found => found?.ok_or(refused),
             },
             decided => decided,
         }

@@ -5,6 +5,7 @@ use countersign::decisions::DecideError;
 use countersign::domain::approval::Standing;
 use countersign::domain::decision::{State, Verdict};
 use countersign::domain::people::Role;
+use countersign::simulator::{Fault, FaultKind};
 
 use crate::stage::Stage;
 
@@ -87,6 +88,30 @@ async fn f23_the_same_form_counts_once_however_often_it_arrives() {
     let mut other = form;
     other.summary = "something else".into();
     assert!(matches!(stage.decisions.decide(&ana, other).await, Err(DecideError::KeyReused)));
+    stage.finish().await;
+}
+
+/// F-23: of two clicks one cannot read AWS. It must not say that nothing was sent when the other one has.
+#[tokio::test]
+async fn f23_a_click_that_cannot_read_aws_leads_to_what_the_other_click_decided() {
+    let stage = Stage::start().await;
+    let approval = stage.waiting("shop").await;
+    let ana = stage.approver("Ana").await;
+    let form = stage.form(&approval, Verdict::Approved, "ok");
+    let hang = FaultKind::Hang { seconds: None, applied: false };
+    let held = stage.sim.add_fault(Fault::on("GetPipelineState", hang).times(1));
+    let (slow, quick) = tokio::join!(stage.decisions.decide(&ana, form.clone()), async {
+        stage.sim.until_held(held).await;
+        let quick = stage.decisions.decide(&ana, form.clone()).await.unwrap();
+        assert_eq!(stage.answer(quick).await.state, State::Accepted);
+        stage.sim.add_fault(Fault::on("GetPipelineState", FaultKind::Denied));
+        stage.sim.release(held);
+        quick
+    });
+
+    assert_eq!(slow.unwrap(), quick);
+    assert_eq!((stage.sim.effects().len(), stage.count("decision.intended").await), (1, 1));
+    assert_eq!(stage.count("decision.attempt_refused").await, 0, "nothing was refused");
     stage.finish().await;
 }
 

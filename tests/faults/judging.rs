@@ -76,6 +76,7 @@ fn sound() -> History {
         approval: "a1".into(),
         verdict: "approved",
         fingerprint: "f1".into(),
+        sent: 2,
         told: vec![Told::Unknown("no answer".into()), Told::Done],
         result: None,
     };
@@ -163,6 +164,9 @@ fn another_person_verdict_request_or_fingerprint_is_found() {
 #[test]
 fn a_page_that_said_nothing_was_done_about_a_decision_that_was_is_found() {
     assert_eq!(found(|it| it.deeds[0].told.push(Told::Not("503".into()))), [Wrong::NotWithEffect]);
+    let not_now = |sent| found(|it| (it.deeds[0].sent, it.deeds[0].told) = (sent, vec![Told::NotNow("503".into())]));
+    assert_eq!(not_now(1), [Wrong::NotWithEffect], "it was sent this time and no other");
+    assert_eq!(not_now(2), [], "the other time");
 }
 
 #[test]

@@ -94,7 +94,7 @@ async fn a_full_disk_stops_deciding_and_not_reading_and_is_over_as_soon_as_there
     let ballast = disk.fill();
     use_up_pages(&mut dba).await;
     let told = ana.send(&replica, &form).await;
-    assert!(matches!(&told, Told::Unknown(page) if page.starts_with("503 ")), "{told:?}\n{}", replica.log());
+    assert!(matches!(&told, Told::NotNow(page) if page.starts_with("503 ")), "{told:?}\n{}", replica.log());
     assert!(stage.simulator.receipts().is_empty(), "no record, no act");
     for path in ["/", &format!("/approvals/{approval}")] {
         assert_eq!(ana.open(&replica, path).await.unwrap().status, 200, "{path}");

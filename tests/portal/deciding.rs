@@ -194,7 +194,7 @@ async fn when_aws_cannot_be_read_nothing_is_sent_and_the_page_says_so() {
     portal.world().deny("GetPipelineState", Some("shop"));
     let refused = ana.press(&page, "approved", "Go").await;
     assert_eq!(refused.status, 503);
-    refused.says("AWS could not be read just now. Nothing was sent.").says("Go");
+    refused.says("AWS could not be read just now, so this time nothing was sent.").says("Go");
     assert_eq!(portal.simulator.count(PUT), 0);
     portal.simulator.clear_faults();
     portal.finish().await;

@@ -123,7 +123,7 @@ fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
         }
         DecideError::Unreadable(why) => {
             let problem = Problem::new(
-                "AWS could not be read just now. Nothing was sent.",
+                "AWS could not be read just now, so this time nothing was sent.",
                 format!(
                     "A decision is only sent after a fresh look at what waits. The reason: {why}. Try again in a moment."
                 ),

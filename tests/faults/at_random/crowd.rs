@@ -94,7 +94,13 @@ impl Crowd {
         } else {
             person.send(first, form).await
         };
-        if matches!(told, Told::Unknown(_)) {
+        // Half of those who read that it did not work this time leave it at that, and must have been told the truth.
+        let again = match told {
+            Told::Unknown(_) => true,
+            Told::NotNow(_) => how.again_at % 2 == 0,
+            Told::Done | Told::Not(_) => false,
+        };
+        if again {
             self.crew.tally.count("forms sent again");
             person.send(self.replica(how.again_at), form).await;
         }

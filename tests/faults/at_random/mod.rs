@@ -80,7 +80,12 @@ async fn run(size: Size) {
     for (number, (at, event)) in plan.into_iter().enumerate() {
         tokio::time::sleep_until(began + at).await;
         if number % 1000 == 999 {
-            say(&format!("  {} of {events} events, {:.0?} of {:.0?}", number + 1, began.elapsed(), size.span()));
+            let asked = stage.deeds.all().len();
+            let (done, elapsed) = (number + 1, began.elapsed());
+            say(&format!(
+                "  {done} of {events} events, {asked} decisions asked for, {elapsed:.0?} of {:.0?}",
+                size.span()
+            ));
         }
         happen(&stage, &crew, &crowd, event);
     }

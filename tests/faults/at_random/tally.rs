@@ -35,6 +35,7 @@ impl Tally {
             self.count(match told {
                 Told::Done => "told: done",
                 Told::Not(_) => "told: not done",
+                Told::NotNow(_) => "told: not this time",
                 Told::Unknown(_) => "told: not known",
             });
         }

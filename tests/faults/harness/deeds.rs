@@ -15,6 +15,8 @@ pub struct Deed {
     pub verdict: &'static str,
     /// Of what the page showed.
     pub fingerprint: String,
+    /// How often the form was sent.
+    pub sent: usize,
     /// Everything the person was told, in order.
     pub told: Vec<Told>,
     /// Where the portal sent them for the result.
@@ -35,11 +37,16 @@ impl Deeds {
             approval: approval.to_owned(),
             verdict,
             fingerprint: fingerprint.to_owned(),
+            sent: 0,
             told: Vec::new(),
             result: None,
         };
         deeds.insert(words.clone(), deed);
         words
+    }
+
+    pub fn sent(&self, words: &str) {
+        self.with(words, |deed| deed.sent += 1);
     }
 
     pub fn told(&self, words: &str, told: Told) {

@@ -20,6 +20,8 @@ pub enum Told {
     Done,
     /// Nothing was done, or what was done came to nothing.
     Not(String),
+    /// This time nothing was done; the same form sent another time may have done it.
+    NotNow(String),
     /// No page, or one that says it is not known.
     Unknown(String),
 }
@@ -65,6 +67,7 @@ impl Person {
 
     /// Sends a form and reads what comes of it, as far as anything comes.
     pub async fn send(&self, replica: &Replica, form: &Form) -> Told {
+        self.deeds.sent(&form.words);
         let told = match self.post(replica, form).await {
             Err(why) => Told::Unknown(why),
             Ok(page) => match page.location() {
@@ -84,6 +87,7 @@ impl Person {
     /// Sends a form and does not wait for anything: the connection stays open, and nobody reads from it.
     pub async fn send_and_look_away(&self, replica: &Replica, form: &Form) -> tokio::net::TcpStream {
         use tokio::io::AsyncWriteExt as _;
+        self.deeds.sent(&form.words);
         let request = self.form_request(replica, form).build().unwrap();
         let mut text = format!("POST {} HTTP/1.1\r\n", request.url().path());
         for (name, value) in request.headers() {
@@ -164,6 +168,9 @@ fn refusal(page: &Page) -> Told {
     let text = page.text();
     let claims = ["othing was sent", "othing of yours was sent", "othing was done"];
     let told = format!("{} {}", page.status, page.heading());
+    if text.contains("this time nothing was sent") || text.contains("this time the decision was not recorded") {
+        return Told::NotNow(told);
+    }
     if (400..500).contains(&page.status) || claims.into_iter().any(|claim| text.contains(claim)) {
         Told::Not(told)
     } else {
