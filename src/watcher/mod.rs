@@ -213,13 +213,19 @@ impl Watcher {
 
     async fn run_source(self: Arc<Self>, source: Arc<Source>, lease: Arc<Lease>, stop: CancellationToken) {
         let Some(seat) = self.handle.0.get(&source.gateway.source().name) else { return };
+        let mut failures = 0;
         while !stop.is_cancelled() {
             let began = Instant::now();
-            let mut was_read = false;
+            let mut went = Went::Unread;
             if lease.is_held() {
-                was_read = self.activate_source(&source, &stop).await.ended == Ended::Read;
+                went = match self.activate_source(&source, &stop).await.ended {
+                    Ended::Read => Went::Read(began.elapsed()),
+                    Ended::Failed(_) => Went::Failed(failures),
+                    Ended::Blind(_) | Ended::Stopped => Went::Unread,
+                };
             }
-            let pause = self.pause(began.elapsed(), was_read);
+            failures = if matches!(went, Went::Failed(_)) { failures.saturating_add(1) } else { 0 };
+            let pause = self.pause(went);
             // Nothing here touches the database, so nothing is lost when one of these is dropped (P-02).
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -230,16 +236,32 @@ impl Watcher {
         }
     }
 
-    fn pause(&self, took: Duration, was_read: bool) -> Duration {
+    fn pause(&self, went: Went) -> Duration {
         // A tenth more or less, so that sources and replicas drift apart.
-        pause(self.poll_interval.mul_f64(0.9 + 0.2 * self.random.fraction()), took, was_read)
+        pause(self.poll_interval.mul_f64(0.9 + 0.2 * self.random.fraction()), went)
     }
+}
+
+/// How the last sweep went, as far as the next one's time depends on it.
+#[derive(Debug, Clone, Copy)]
+enum Went {
+    /// It took so long.
+    Read(Duration),
+    /// AWS could not be read, or it is another replica that reads it.
+    Unread,
+    /// The database failed, after so many sweeps in which it had failed already.
+    Failed(u32),
 }
 
 /// What is left of the interval, which runs from start to start: a pipeline is read once in it, however long the sweep
 /// takes. After one that could not be read it is kept whole, because whoever asks to slow down is not asked at once again.
-fn pause(interval: Duration, took: Duration, was_read: bool) -> Duration {
-    let left = if was_read { interval.saturating_sub(took) } else { interval };
+/// A connection that was cut asks for nothing: the sweep goes on where it stopped, soon, and later when that does not help.
+fn pause(interval: Duration, went: Went) -> Duration {
+    let left = match went {
+        Went::Read(took) => interval.saturating_sub(took),
+        Went::Unread => interval,
+        Went::Failed(before) => SHORTEST_PAUSE.saturating_mul(1 << before.min(10)).min(interval),
+    };
     left.max(SHORTEST_PAUSE.min(interval))
 }
 
@@ -254,17 +276,24 @@ mod tests {
     #[test]
     fn the_interval_runs_from_start_to_start_and_a_long_sweep_is_followed_by_the_next() {
         let interval = secs(15.0);
-        assert_eq!(pause(interval, secs(4.0), true), secs(11.0));
-        assert_eq!(pause(interval, secs(30.0), true), SHORTEST_PAUSE);
-        assert_eq!(pause(secs(0.1), secs(1.0), true), secs(0.1));
-        assert_eq!(pause(interval, secs(30.0), false), interval, "an AWS that asks to slow down is left in peace");
+        assert_eq!(pause(interval, Went::Read(secs(4.0))), secs(11.0));
+        assert_eq!(pause(interval, Went::Read(secs(30.0))), SHORTEST_PAUSE);
+        assert_eq!(pause(secs(0.1), Went::Read(secs(1.0))), secs(0.1));
+        assert_eq!(pause(interval, Went::Unread), interval, "an AWS that asks to slow down is left in peace");
+    }
+
+    #[test]
+    fn a_sweep_that_the_database_broke_off_is_taken_up_soon_and_ever_later_while_that_does_not_help() {
+        let pauses: Vec<f64> = (0..7).map(|before| pause(secs(15.0), Went::Failed(before)).as_secs_f64()).collect();
+        assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]);
+        assert_eq!(pause(secs(15.0), Went::Failed(u32::MAX)), secs(15.0));
     }
 
     /// 300 gates at ten reads a second, polled every 15 s: how long after an opening each is seen, by when it opens.
     #[test]
     fn an_opening_is_seen_within_one_sweep_where_a_sweep_is_longer_than_the_interval() {
         let (sweep, interval) = (secs(30.1), secs(15.0));
-        let period = sweep + pause(interval, sweep, true);
+        let period = sweep + pause(interval, Went::Read(sweep));
         assert!(period < secs(31.0), "it was the sum of both, 45 s: {period:?}");
     }
 }

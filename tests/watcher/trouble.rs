@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use countersign::simulator::config::Rate;
-use countersign::simulator::{Fault, FaultKind, Verdict};
+use countersign::simulator::{Fault, FaultKind, Moment, Verdict};
 use countersign::store::sources;
 use countersign::watcher::Ended;
+use sqlx::Executor as _;
 
 use crate::frugal::SMALL as MANY;
 use crate::harness::{GATES, INES, Stage, other_source, source};
@@ -227,6 +228,59 @@ async fn a_storm_of_throttling_ends_the_sweep_early_and_the_next_begins_with_wha
     stage.world.limit_calls(None);
     assert_eq!(stage.sweep().await.gated, 60);
     assert_eq!(blindness(&stage).await, None);
+}
+
+/// H-04, P-12: the database is gone for everybody while eight pipelines are being read.
+#[tokio::test]
+async fn a_sweep_that_the_database_broke_off_keeps_what_was_read_and_the_next_begins_with_the_rest() {
+    let world = MANY
+        .replace("count = 12", "count = 60")
+        .replace("gated = 2", "gated = 60")
+        .replace("waiting = 1", "waiting = 0");
+    let stage = Stage::start(&world, |sim| vec![source(sim)]).await;
+    assert_eq!(stage.sweep().await.gated, 60);
+    // As AWS lists them.
+    let mut order = states_read(&stage);
+    order.sort();
+    order.iter().for_each(|pipeline| drop(stage.open(pipeline)));
+    let block = |pipeline: &String| {
+        let block = FaultKind::Block { at: Moment::Received };
+        stage.sim.add_fault(Fault::on("GetPipelineState", block).of(pipeline).times(1))
+    };
+    let held: Vec<u64> = order[30..38].iter().map(block).collect();
+    let mut dba = stage.test_database.connect_superuser().await;
+    stage.step(15);
+    let (status, ()) = tokio::join!(stage.sweep(), async {
+        for fault in &held {
+            stage.sim.until_held(*fault).await;
+        }
+        dba.execute(
+            "do $$ begin execute format('alter database %I connection limit 0', current_database());
+                perform pg_terminate_backend(pid) from pg_stat_activity
+                    where datname = current_database() and pid <> pg_backend_pid(); end $$",
+        )
+        .await
+        .unwrap();
+        held.iter().for_each(|fault| stage.sim.release(*fault));
+    });
+    assert!(matches!(status.ended, Ended::Failed(_)), "{status:?}");
+    assert_eq!(status.opened, 30, "what was read is kept");
+
+    dba.execute("do $$ begin execute format('alter database %I connection limit -1', current_database()); end $$")
+        .await
+        .unwrap();
+    stage.sim.clear_calls();
+    let status = stage.sweep().await;
+    assert_eq!((status.ended, status.opened, status.waiting), (Ended::Read, 30, 60));
+    let first: BTreeSet<String> = states_read(&stage).into_iter().take(30).collect();
+    assert_eq!(first, order[30..].iter().cloned().collect(), "the rest comes first");
+    assert_eq!(stage.kinds().await.len(), 60, "each is recorded once");
+}
+
+/// The pipelines whose state was read, in order.
+fn states_read(stage: &Stage) -> Vec<String> {
+    let calls = stage.sim.calls().recent;
+    calls.into_iter().filter(|call| call.operation == "GetPipelineState").map(|call| call.pipeline).collect()
 }
 
 #[tokio::test]

@@ -116,8 +116,8 @@ impl Sweep<'_> {
         let tasks = self.plan(&listed, &mut known, memory, status);
         memory.keep_only(&tasks.iter().map(|task| &task.name).collect());
         self.forget_unlisted(&listed, &known).await?;
-        let (outcomes, storm) = self.read_all(tasks, memory, known.account.as_deref()).await?;
-        self.write(outcomes, &storm, memory, status).await
+        let (outcomes, storm, broken) = self.read_all(tasks, memory, known.account.as_deref()).await;
+        self.write((outcomes, broken), &storm, memory, status).await
     }
 
     async fn load(&self) -> sqlx::Result<Known> {
@@ -180,14 +180,14 @@ impl Sweep<'_> {
         pipelines::mark_gone(&mut conn, &self.source.gateway.source().name, &gone, self.began).await
     }
 
-    /// Reads every pipeline, a few at a time. Ends early when the credentials fail, because then nothing can be read, and
-    /// in a storm of throttling, with what was read until then.
+    /// Reads every pipeline, a few at a time. Ends early, with what was read until then, when the credentials fail or the
+    /// database does, because then nothing can be read or kept, and in a storm of throttling.
     async fn read_all(
         &self,
         tasks: Vec<Task>,
         memory: &Memory,
         account: Option<&str>,
-    ) -> Result<(Vec<(PipelineName, Outcome)>, Storm), Trouble> {
+    ) -> (Vec<(PipelineName, Outcome)>, Storm, Option<Trouble>) {
         let (broken, storm) = (Mutex::new(None), Storm::default());
         let outcomes: Vec<_> = futures::stream::iter(tasks)
             .map(async |task| {
@@ -227,10 +227,7 @@ impl Sweep<'_> {
             .buffer_unordered(AT_A_TIME)
             .collect()
             .await;
-        match broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(trouble) => Err(trouble),
-            None => Ok((outcomes, storm)),
-        }
+        (outcomes, storm, broken.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn read_one(&self, task: Task, account: Option<&str>) -> sqlx::Result<Outcome> {

@@ -10,10 +10,10 @@ use crate::store::{approvals, pipelines, sources};
 use crate::watcher::SourceStatus;
 
 impl Sweep<'_> {
-    /// Writes down which pipelines were read and which could not be.
+    /// Writes down which pipelines were read and which could not be, also when the sweep `broken` off in the middle.
     pub(super) async fn write(
         &self,
-        outcomes: Vec<(PipelineName, Outcome)>,
+        (outcomes, broken): (Vec<(PipelineName, Outcome)>, Option<Trouble>),
         storm: &Storm,
         memory: &mut Memory,
         status: &mut SourceStatus,
@@ -26,6 +26,9 @@ impl Sweep<'_> {
         self.write_read(&tally.read, &tally.seen).await?;
         self.write_unreadable(&tally.unreadable).await?;
         self.write_unreadable(&tally.unwritten).await?;
+        if let Some(trouble) = broken {
+            return Err(trouble);
+        }
         let cut_short = storm.rages().then_some(&ReadError::Throttled);
         if let Some(error) = tally.of_the_whole_source().or(cut_short) {
             return Err(memory.whole_source(error));

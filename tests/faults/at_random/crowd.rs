@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use countersign::simulator::{Act, Fault, Moment, SimulatorHandle, Verdict, Which};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::Gate;
@@ -19,6 +20,8 @@ const SIDE_BY_SIDE: usize = 3;
 const TRIES: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The least time between two kills at moments.
+const APART: Duration = Duration::from_millis(1_500);
 
 pub struct Crowd {
     stage: Arc<Stage>,
@@ -28,8 +31,28 @@ pub struct Crowd {
     waiting: Mutex<Vec<(String, String)>>,
     /// Approvals somebody has before them.
     taken: Mutex<HashSet<String>>,
-    armed: Mutex<Vec<Moment>>,
+    armed: Mutex<Armed>,
     pub work: TaskTracker,
+}
+
+/// Moments at which a replica is to die.
+#[derive(Default)]
+struct Armed {
+    moments: Vec<Moment>,
+    last: Option<Instant>,
+}
+
+impl Armed {
+    /// The next one, unless another was taken just before: those that have gathered while nothing waited would kill every
+    /// replica as soon as one of them has found something, and so keep it up for ever.
+    fn next(&mut self) -> Option<Moment> {
+        if self.last.is_some_and(|last| last.elapsed() < APART) {
+            return None;
+        }
+        let moment = self.moments.pop()?;
+        self.last = Some(Instant::now());
+        Some(moment)
+    }
 }
 
 impl Crowd {
@@ -51,7 +74,7 @@ impl Crowd {
 
     /// The next decision's call to AWS is where a replica dies.
     pub fn arm_next(&self, moment: Moment) {
-        self.armed.lock().unwrap().push(moment);
+        self.armed.lock().unwrap().moments.push(moment);
     }
 
     /// One decision, by one person or two, with whatever comes in between.
@@ -72,7 +95,7 @@ impl Crowd {
     }
 
     async fn decide_one(&self, pipeline: &str, (person, form): (&Person, &Form), how: &Decide) {
-        let moment = self.armed.lock().unwrap().pop();
+        let moment = self.armed.lock().unwrap().next();
         if let Some(moment) = moment {
             self.crew.arm(&self.stage, (pipeline, how.sends_to), moment);
         }
@@ -97,7 +120,7 @@ impl Crowd {
         // Half of those who read that it did not work this time leave it at that, and must have been told the truth.
         let again = match told {
             Told::Unknown(_) => true,
-            Told::NotNow(_) => how.again_at % 2 == 0,
+            Told::NotNow(_) => how.again_at.is_multiple_of(2),
             Told::Done | Told::Not(_) => false,
         };
         if again {
@@ -119,7 +142,7 @@ impl Crowd {
     /// An approval that waits, that nobody has before them.
     async fn find_waiting(&self) -> Option<(String, String)> {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
-        let gives_up = tokio::time::Instant::now() + PATIENCE;
+        let gives_up = Instant::now() + PATIENCE;
         while ticks.tick().await < gives_up {
             let waiting = self.waiting.lock().unwrap();
             let mut taken = self.taken.lock().unwrap();

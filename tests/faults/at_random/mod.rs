@@ -47,7 +47,7 @@ async fn a_long_run_of_everything_at_once_leaves_no_lost_double_or_false_decisio
         rate: f64::from(u32::try_from(of("RATE", 8)).unwrap()),
         kills: of("KILLS", 510),
         cuts: of("CUTS", 510),
-        replicas: 4,
+        replicas: 6,
         people: 60,
         // More than people can use up while nobody watches: each killed watcher is missed for as long as its lease lasts.
         pipelines: 150,

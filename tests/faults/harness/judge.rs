@@ -157,7 +157,7 @@ impl<'a> Judge<'a> {
                 match told {
                     Told::Done if !has_effect => self.wrong(Wrong::DoneWithoutEffect, format!("{deed:?}")),
                     Told::NotNow(_) if has_effect && deed.sent == 1 => {
-                        self.wrong(Wrong::NotWithEffect, format!("{deed:?}"))
+                        self.wrong(Wrong::NotWithEffect, format!("{deed:?}"));
                     }
                     Told::Not(_) if has_effect => self.wrong(Wrong::NotWithEffect, format!("{deed:?}")),
                     _ => {}
