@@ -154,7 +154,7 @@ impl Watcher {
     }
 
     async fn activate_source(&self, source: &Source, stop: &CancellationToken) -> SourceStatus {
-        let status = Box::pin(sweep::sweep(&self.reader, &self.clock, source, stop)).await;
+        let status = Box::pin(sweep::sweep(&self.reader, (&self.clock, &self.random), source, stop)).await;
         let said_before = self.handle.last(&status.source).is_some_and(|last| last.ended == status.ended);
         match &status.ended {
             Ended::Read => tracing::debug!(source = %status.source, waiting = status.waiting, "swept"),

@@ -230,6 +230,27 @@ async fn a_storm_of_throttling_ends_the_sweep_early_and_the_next_begins_with_wha
     assert_eq!(blindness(&stage).await, None);
 }
 
+/// Six watchers, none of which lives for a whole sweep, must not all begin with the same pipelines.
+#[tokio::test]
+async fn watchers_that_come_to_a_third_of_the_pipelines_each_come_to_nearly_all_of_them() {
+    let world = MANY.replace("count = 12", "count = 60").replace("gated = 2", "gated = 60");
+    let mut stage = Stage::start(&world, |sim| vec![source(sim)]).await;
+    stage.sweep().await;
+    let mut read = BTreeSet::new();
+    for _ in 0..6 {
+        stage.restart(vec![source(&stage.sim)]).await;
+        stage.step(15);
+        stage.sim.clear_calls();
+        stage.world.limit_calls(Some(Rate { per_second: 0.0, burst: 21.0 }));
+        assert_eq!(stage.sweep().await.gated, 20);
+        let calls = stage.sim.calls().recent.into_iter();
+        let answered =
+            calls.filter(|call| call.operation == "GetPipelineState" && call.answer != "ThrottlingException");
+        read.extend(answered.map(|call| call.pipeline));
+    }
+    assert!(read.len() >= 50, "it was always the same 20: {}", read.len());
+}
+
 /// H-04, P-12: the database is gone for everybody while eight pipelines are being read.
 #[tokio::test]
 async fn a_sweep_that_the_database_broke_off_keeps_what_was_read_and_the_next_begins_with_the_rest() {

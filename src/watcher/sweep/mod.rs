@@ -17,6 +17,7 @@ use crate::approvals::{Approval, Reader, RefreshError, Swept};
 use crate::clock::Clock;
 use crate::codepipeline::observed::{Listing, ReadError};
 use crate::domain::ids::PipelineName;
+use crate::random::Random;
 use crate::store::pipelines::{self, Pipeline};
 use crate::store::{approvals, sources};
 
@@ -26,7 +27,12 @@ use memory::{Storm, Trouble};
 /// How many pipelines are read at a time. The pace limits the reads; this only hides the time they take.
 const AT_A_TIME: usize = 8;
 /// Sweeps the source and says how it went. Never fails as a whole: what went wrong is on the source, or in the status.
-pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop: &CancellationToken) -> SourceStatus {
+pub(super) async fn sweep(
+    reader: &Reader,
+    (clock, random): (&Clock, &Random),
+    source: &Source,
+    stop: &CancellationToken,
+) -> SourceStatus {
     let mut memory = source.memory.lock().await;
     let began = clock.now();
     let name = &source.gateway.source().name;
@@ -43,7 +49,7 @@ pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop:
         closed: 0,
         reads_per_second: 0.0,
     };
-    let sweep = Sweep { reader, clock, source, stop, began };
+    let sweep = Sweep { reader, clock, random, source, stop, began };
     let pulse = &reader.database().pulse;
     let result = pulse.or_dead(sweep.run(&mut memory, &mut status)).await;
     let written = match &result {
@@ -65,6 +71,7 @@ pub(super) async fn sweep(reader: &Reader, clock: &Clock, source: &Source, stop:
 struct Sweep<'a> {
     reader: &'a Reader,
     clock: &'a Clock,
+    random: &'a Random,
     source: &'a Source,
     stop: &'a CancellationToken,
     began: Timestamp,
@@ -145,7 +152,8 @@ impl Sweep<'_> {
     }
 
     /// What a sweep came to longest ago first; of the same sweep, pipelines with open requests, then those with gates,
-    /// then those nothing is known about.
+    /// then those nothing is known about. What this process never came to is in no order, so that watchers that do not live
+    /// long enough for a whole sweep come to everything all the same.
     fn plan(&self, listed: &[Listing], known: &mut Known, memory: &Memory, status: &mut SourceStatus) -> Vec<Task> {
         let mut tasks = Vec::with_capacity(listed.len());
         for listing in listed {
@@ -162,9 +170,11 @@ impl Sweep<'_> {
             let kept = known.pipelines.get(&name).cloned();
             tasks.push(Task { name, listed: None, kept, open });
         }
-        tasks.sort_by_key(|task| {
+        tasks.sort_by_cached_key(|task| {
             let has_gates = task.kept.as_ref().is_some_and(|kept| kept.gate_count > 0);
-            (memory.reached(&task.name), task.open.is_empty(), !has_gates)
+            let reached = memory.reached(&task.name);
+            let lot = if reached.is_none() { u64::from_be_bytes(self.random.bytes()) } else { 0 };
+            (reached, task.open.is_empty(), !has_gates, lot)
         });
         tasks
     }
