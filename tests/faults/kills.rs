@@ -75,12 +75,11 @@ impl Scene {
     }
 }
 
-/// Waits until some connection of a replica waits for a lock.
+/// Returns once a replica waits for what this connection has locked, and not for anything else.
 async fn until_somebody_waits(conn: &mut PgConnection) {
     until("a replica waits for a lock", Duration::from_secs(10), async || {
-        let waiting =
-            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and usename = 'countersign_app'
-            and datname = current_database()";
+        let waiting = "select count(*) from pg_stat_activity where usename = 'countersign_app'
+            and pg_backend_pid() = any(pg_blocking_pids(pid))";
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *conn).await.unwrap();
         (waiting > 0).then_some(())
     })

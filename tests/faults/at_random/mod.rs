@@ -44,9 +44,9 @@ async fn a_long_run_of_everything_at_once_leaves_no_lost_double_or_false_decisio
     run(Size {
         seed: number("SEED").unwrap_or_else(new_seed),
         decisions: of("DECISIONS", 10_000),
-        rate: f64::from(u32::try_from(of("RATE", 8)).unwrap()),
-        kills: of("KILLS", 510),
-        cuts: of("CUTS", 510),
+        rate: f64::from(u32::try_from(of("RATE", 6)).unwrap()),
+        kills: of("KILLS", 525),
+        cuts: of("CUTS", 525),
         replicas: 6,
         people: 60,
         // More than people can use up while nobody watches: each killed watcher is missed for as long as its lease lasts.
