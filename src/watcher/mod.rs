@@ -224,7 +224,7 @@ impl Watcher {
                     Ended::Blind(_) | Ended::Stopped => Went::Unread,
                 };
             }
-            failures = if matches!(went, Went::Failed(_)) { failures.saturating_add(1) } else { 0 };
+            failures = if let Went::Failed(before) = went { before.saturating_add(1) } else { 0 };
             let pause = self.pause(went);
             // Nothing here touches the database, so nothing is lost when one of these is dropped (P-02).
             tokio::select! {

@@ -205,8 +205,7 @@ async fn a_source_throttled_for_long_is_blind_and_throttled_once_is_not() {
 #[tokio::test]
 async fn a_storm_of_throttling_ends_the_sweep_early_and_the_next_begins_with_what_was_not_read() {
     // P-14
-    let world = MANY.replace("count = 12", "count = 60").replace("gated = 2", "gated = 60");
-    let stage = Stage::start(&world, |sim| vec![source(sim)]).await;
+    let stage = Stage::start(&sixty_gated(), |sim| vec![source(sim)]).await;
     assert_eq!(stage.sweep().await.gated, 60);
     let mut read = BTreeSet::new();
     let mut endings = Vec::new();
@@ -216,9 +215,7 @@ async fn a_storm_of_throttling_ends_the_sweep_early_and_the_next_begins_with_wha
         stage.world.limit_calls(Some(Rate { per_second: 0.0, burst: 21.0 }));
         let status = stage.sweep().await;
         let calls = stage.sim.calls();
-        let states = calls.recent.iter().filter(|call| call.operation == "GetPipelineState");
-        let answered = states.filter(|call| call.answer != "ThrottlingException").map(|call| call.pipeline.clone());
-        read.extend(answered);
+        read.extend(states_read(&stage));
         assert!(calls.counts["GetPipelineState"] < 20 + 12 * 6, "not six tries for each of 40: {:?}", calls.counts);
         assert_eq!(status.gated, 20, "what was read is kept");
         endings.push(blindness(&stage).await.is_some());
@@ -233,8 +230,7 @@ async fn a_storm_of_throttling_ends_the_sweep_early_and_the_next_begins_with_wha
 /// Six watchers, none of which lives for a whole sweep, must not all begin with the same pipelines.
 #[tokio::test]
 async fn watchers_that_come_to_a_third_of_the_pipelines_each_come_to_nearly_all_of_them() {
-    let world = MANY.replace("count = 12", "count = 60").replace("gated = 2", "gated = 60");
-    let mut stage = Stage::start(&world, |sim| vec![source(sim)]).await;
+    let mut stage = Stage::start(&sixty_gated(), |sim| vec![source(sim)]).await;
     stage.sweep().await;
     let mut read = BTreeSet::new();
     for _ in 0..6 {
@@ -243,10 +239,7 @@ async fn watchers_that_come_to_a_third_of_the_pipelines_each_come_to_nearly_all_
         stage.sim.clear_calls();
         stage.world.limit_calls(Some(Rate { per_second: 0.0, burst: 21.0 }));
         assert_eq!(stage.sweep().await.gated, 20);
-        let calls = stage.sim.calls().recent.into_iter();
-        let answered =
-            calls.filter(|call| call.operation == "GetPipelineState" && call.answer != "ThrottlingException");
-        read.extend(answered.map(|call| call.pipeline));
+        read.extend(states_read(&stage));
     }
     assert!(read.len() >= 50, "it was always the same 20: {}", read.len());
 }
@@ -254,10 +247,7 @@ async fn watchers_that_come_to_a_third_of_the_pipelines_each_come_to_nearly_all_
 /// H-04, P-12: the database is gone for everybody while eight pipelines are being read.
 #[tokio::test]
 async fn a_sweep_that_the_database_broke_off_keeps_what_was_read_and_the_next_begins_with_the_rest() {
-    let world = MANY
-        .replace("count = 12", "count = 60")
-        .replace("gated = 2", "gated = 60")
-        .replace("waiting = 1", "waiting = 0");
+    let world = sixty_gated().replace("waiting = 1", "waiting = 0");
     let stage = Stage::start(&world, |sim| vec![source(sim)]).await;
     assert_eq!(stage.sweep().await.gated, 60);
     // As AWS lists them.
@@ -298,10 +288,16 @@ async fn a_sweep_that_the_database_broke_off_keeps_what_was_read_and_the_next_be
     assert_eq!(stage.kinds().await.len(), 60, "each is recorded once");
 }
 
-/// The pipelines whose state was read, in order.
+/// A world of sixty pipelines, each with a gate.
+fn sixty_gated() -> String {
+    MANY.replace("count = 12", "count = 60").replace("gated = 2", "gated = 60")
+}
+
+/// The pipelines whose state AWS told, in order.
 fn states_read(stage: &Stage) -> Vec<String> {
-    let calls = stage.sim.calls().recent;
-    calls.into_iter().filter(|call| call.operation == "GetPipelineState").map(|call| call.pipeline).collect()
+    let calls = stage.sim.calls().recent.into_iter();
+    let answered = calls.filter(|call| call.operation == "GetPipelineState" && call.answer != "ThrottlingException");
+    answered.map(|call| call.pipeline).collect()
 }
 
 #[tokio::test]
