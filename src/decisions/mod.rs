@@ -134,9 +134,10 @@ impl DecideError {
         matches!(self, Self::AlreadyDeciding { .. })
     }
 
-    /// Whether it took a look at AWS or at others to find out, in which time the same form may have decided.
+    /// Whether finding it out took time in which the same form may have decided: a look at AWS, at others, at the account.
     fn may_be_old_news(&self) -> bool {
-        self.is_held() || matches!(self, Self::Unreadable(_) | Self::NotOpen { .. } | Self::Changed { .. })
+        self.is_held()
+            || matches!(self, Self::Unreadable(_) | Self::NotOpen { .. } | Self::Changed { .. } | Self::NotAllowed(_))
     }
 }
 

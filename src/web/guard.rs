@@ -137,7 +137,14 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
         }
         (Access::SignedIn | Access::AnyOf(_), None) => {
             let failure = Failure::new(StatusCode::UNAUTHORIZED)
-                .saying("You are not signed in, or your session has ended. Nothing was done.")
+                .saying(match gate.kind {
+                    // An earlier click of the same form may have decided before the session ended.
+                    Kind::Decision => {
+                        "You are not signed in, or your session has ended, so this time nothing was sent. If you \
+                         pressed the button before, sign in and look at the approval."
+                    }
+                    _ => "You are not signed in, or your session has ended. Nothing was done.",
+                })
                 .with_next("Sign in", "/sign-in");
             Err(answer(failure))
         }

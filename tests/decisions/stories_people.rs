@@ -115,6 +115,32 @@ async fn f23_a_click_that_cannot_read_aws_leads_to_what_the_other_click_decided(
     stage.finish().await;
 }
 
+/// F-23, F-25: the account is taken away between the two clicks of one form.
+#[tokio::test]
+async fn f23_a_click_of_somebody_disabled_meanwhile_leads_to_what_the_other_click_decided() {
+    let stage = Stage::start().await;
+    let approval = stage.waiting("shop").await;
+    let ana = stage.approver("Ana").await;
+    let form = stage.form(&approval, Verdict::Approved, "ok");
+    let hang = FaultKind::Hang { seconds: None, applied: false };
+    let (read, put) = (stage.sim.add_fault(Fault::on("GetPipelineState", hang).times(1)), stage.hold_before_effect());
+    let (slow, quick) = tokio::join!(stage.decisions.decide(&ana, form.clone()), async {
+        stage.sim.until_held(read).await;
+        let quick = stage.decisions.decide(&ana, form.clone()).await.unwrap();
+        stage.sim.until_held(put).await;
+        stage.disable(&ana).await;
+        stage.sim.release(read);
+        quick
+    });
+    stage.sim.release(put);
+
+    assert_eq!(slow.unwrap(), quick);
+    assert_eq!(stage.answer(quick).await.state, State::Accepted);
+    assert_eq!((stage.sim.effects().len(), stage.count("decision.intended").await), (1, 1));
+    assert_eq!(stage.count("decision.attempt_refused").await, 0, "nothing was refused");
+    stage.finish().await;
+}
+
 /// F-25: disabled between page and post.
 #[tokio::test]
 async fn f25_a_person_disabled_before_the_post_decides_nothing() {

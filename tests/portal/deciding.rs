@@ -166,6 +166,22 @@ async fn the_same_form_sent_twice_is_one_decision_and_with_other_words_it_is_ref
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_click_after_the_session_ended_claims_nothing_about_the_first() {
+    let portal = Portal::start().await;
+    portal.waiting("shop").await;
+    let ana = portal.as_approver("ana").await;
+    let page = ana.approval(&portal, "shop").await;
+    assert_eq!(ana.press(&page, "approved", "Go").await.status, 303);
+    portal.disable("ana").await;
+    let again = ana.press(&page, "approved", "Go").await;
+    assert_eq!(again.status, 401);
+    again.says("so this time nothing was sent").says("If you pressed the button before");
+    assert!(!again.text().contains("Nothing was"), "the first click did decide: {}", again.text());
+    assert_eq!(portal.simulator.effects().len(), 1);
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_got_lost_is_named_as_unknown_until_aws_was_read() {
     // D-13: the page says "approved" only once that is known.
     let portal = Portal::start().await;

@@ -131,7 +131,9 @@ fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
             (StatusCode::SERVICE_UNAVAILABLE, Some(problem), None)
         }
         DecideError::NoSuchApproval => return Err(Failure::not_found()),
-        DecideError::NotAllowed(why) => return Err(Failure::forbidden(why)),
+        DecideError::NotAllowed(why) => {
+            return Err(Failure::forbidden(format!("{why} So this time nothing was sent.")));
+        }
         DecideError::Unavailable => return Err(unrecorded(known.approval.id)),
         DecideError::Unknown => return Err(unknown(known.approval.id)),
     };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use countersign::accounts::admin::NewAccount;
+use countersign::accounts::admin::{AdminError, NewAccount};
 use countersign::accounts::sign_in::SignIn;
 use countersign::accounts::{Accounts, By, Origin, Settings};
 use countersign::clock::Clock;
@@ -134,7 +134,13 @@ impl Stage {
     /// Takes away an account.
     pub async fn disable(&self, person: &Person) {
         let account = countersign::domain::ids::AccountId(person.account.parse().unwrap());
-        assert!(self.accounts.disable(&By::Operator, account).await.unwrap(), "{} was disabled already", person.name);
+        let disable = || self.accounts.disable(&By::Operator, account);
+        let done = match disable().await {
+            // The server may have been cut off from us too. Asking again is safe: it is done once.
+            Err(AdminError::Unavailable(_)) => disable().await.map(|_| true),
+            done => done,
+        };
+        assert!(done.unwrap(), "{} was disabled already", person.name);
     }
 
     /// Lets a run reach its gate and a replica find it; the approval's id in the portal's addresses.

@@ -168,7 +168,7 @@ fn refusal(page: &Page) -> Told {
     let text = page.text();
     let claims = ["othing was sent", "othing of yours was sent", "othing was done"];
     let told = format!("{} {}", page.status, page.heading());
-    if text.contains("this time nothing was sent") || text.contains("this time the decision was not recorded") {
+    if text.contains("his time nothing was sent") || text.contains("this time the decision was not recorded") {
         return Told::NotNow(told);
     }
     if (400..500).contains(&page.status) || claims.into_iter().any(|claim| text.contains(claim)) {
