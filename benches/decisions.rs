@@ -1,6 +1,7 @@
 //! How long a decision takes, from the browser's POST to the answer, without AWS's time: what the simulator says its calls
 //! for that pipeline took is taken off. Forms are read beforehand; decisions leave at their times whether or not earlier
-//! ones were answered, and the time counts from when each should have left. Prints; judges nothing.
+//! ones were answered, and the time counts from when each should have left until there is a result: where the portal
+//! answers 503, the form is sent again when it says so, and counted. Prints; judges nothing.
 //!
 //!   decisions [--quick | --long] [--records=N]
 //!
@@ -12,11 +13,12 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use support::load::{self, Connection, Measured, hidden, micros, open_loop};
+use support::load::{self, Answer, Connection, Measured, hidden, micros, open_loop};
 use support::stage::{Setting, Stage, Waiting};
 use support::table::{Table, has_flag, heading, is_quick, profile};
 
@@ -25,6 +27,14 @@ struct Form {
     path: String,
     pipeline: String,
     request: Vec<u8>,
+}
+
+/// What came of pressing a button.
+struct Pressed {
+    pipeline: String,
+    micros: u64,
+    /// How often the portal asked to try again later.
+    put_off: u64,
 }
 
 /// Connections that are not in use, and since when: the portal closes those that are silent for long.
@@ -61,6 +71,7 @@ async fn measure() {
         "memory MiB",
         "open files",
         "accepted at AWS",
+        "put off (503)",
     ]);
     for (rate, seconds) in runs {
         run(rate, seconds, &mut table).await;
@@ -84,14 +95,15 @@ async fn run(rate: f64, seconds: usize, table: &mut Table) {
         let forms = read_forms(&stage, waiting).await;
         forget_calls(&stage).await;
         let idle = Idle::default();
-        let whole = Arc::new(Mutex::new(HashMap::new()));
-        let kept = Arc::clone(&whole);
+        let (whole, put_off) = (Arc::new(Mutex::new(HashMap::new())), Arc::new(AtomicU64::new(0)));
+        let (kept, counted) = (Arc::clone(&whole), Arc::clone(&put_off));
         let latencies = open_loop(forms, rate, move |form, due| {
-            let (idle, kept) = (Arc::clone(&idle), Arc::clone(&kept));
+            let (idle, kept, counted) = (Arc::clone(&idle), Arc::clone(&kept), Arc::clone(&counted));
             async move {
-                let (pipeline, took) = decide(to, form, due, idle).await;
-                kept.lock().unwrap().insert(pipeline, took);
-                took
+                let pressed = decide(to, form, due, idle).await;
+                counted.fetch_add(pressed.put_off, Ordering::Relaxed);
+                kept.lock().unwrap().insert(pressed.pipeline, pressed.micros);
+                pressed.micros
             }
         });
         let whole_times = Measured::new(latencies.await, waiting.len() as f64 / rate);
@@ -117,6 +129,7 @@ async fn run(rate: f64, seconds: usize, table: &mut Table) {
             format!("{:.0}", stage.portal().memory().0),
             stage.portal().open_files().to_string(),
             decided.to_string(),
+            put_off.load(Ordering::Relaxed).to_string(),
         ]);
     }
     assert_eq!(accepted, count as u64, "every decision reached AWS, once");
@@ -148,18 +161,32 @@ async fn read_forms(stage: &Stage, waiting: &[Waiting]) -> Vec<Form> {
     forms
 }
 
-async fn decide(to: SocketAddr, form: Form, due: Instant, idle: Idle) -> (String, u64) {
+/// Presses the button, and again when the portal asks for it: the time counts until there is a result.
+async fn decide(to: SocketAddr, form: Form, due: Instant, idle: Idle) -> Pressed {
+    let mut put_off = 0;
+    loop {
+        let answer = press(to, &form, &idle).await;
+        if answer.status == 503 {
+            put_off += 1;
+            let wait = answer.find_header("retry-after").expect("503 says when to try again").parse().unwrap();
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            continue;
+        }
+        let leads_to = answer.find_header("location").unwrap_or_default();
+        assert!(leads_to.starts_with(&format!("{}/result/", form.path)), "{} {}", answer.head, answer.text());
+        return Pressed { pipeline: form.pipeline, micros: micros(due.elapsed()), put_off };
+    }
+}
+
+async fn press(to: SocketAddr, form: &Form, idle: &Idle) -> Answer {
     let kept = idle.lock().unwrap().pop().filter(|(_, since)| since.elapsed() < Duration::from_secs(3));
     let mut connection = match kept {
         Some((connection, _)) => connection,
         None => Connection::open(to).await,
     };
     let answer = connection.ask(&form.request).await;
-    let took = micros(due.elapsed());
-    let leads_to = answer.find_header("location").unwrap_or_default();
-    assert!(leads_to.starts_with(&format!("{}/result/", form.path)), "{} {}", answer.head, answer.text());
     idle.lock().unwrap().push((connection, Instant::now()));
-    (form.pipeline, took)
+    answer
 }
 
 async fn forget_calls(stage: &Stage) {

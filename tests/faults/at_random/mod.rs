@@ -43,10 +43,10 @@ async fn a_long_run_of_everything_at_once_leaves_no_lost_double_or_false_decisio
     let of = |name, default| number(name).map_or(default, |number| usize::try_from(number).unwrap());
     run(Size {
         seed: number("SEED").unwrap_or_else(new_seed),
-        decisions: of("DECISIONS", 10_000),
+        decisions: of("DECISIONS", 11_500),
         rate: f64::from(u32::try_from(of("RATE", 6)).unwrap()),
-        kills: of("KILLS", 525),
-        cuts: of("CUTS", 525),
+        kills: of("KILLS", 530),
+        cuts: of("CUTS", 530),
         replicas: 6,
         people: 60,
         // More than people can use up while nobody watches: each killed watcher is missed for as long as its lease lasts.
