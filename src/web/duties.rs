@@ -124,6 +124,8 @@ where
     let mut troubled = false;
     loop {
         tokio::select! {
+            // First: where both are due, no further step is begun.
+            biased;
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
