@@ -355,16 +355,25 @@ mod tests {
         assert_eq!(hasher.0.waiting.load(Ordering::SeqCst), 0);
     }
 
-    #[tokio::test]
-    async fn a_cancelled_request_keeps_its_seat_until_the_hash_is_computed() {
-        // S-09: otherwise cancelling is a way to compute any number at once.
-        let hasher = cheap(1, 1, Duration::from_secs(3600));
-        let seat = hasher.seat().await.unwrap();
-        let words = password("a cancelled request");
-        let mut hashing = Box::pin(seat.check(&words, None));
-        assert!((&mut hashing).now_or_never().is_none());
-        drop(hashing);
-        let _next = hasher.seat().await.unwrap();
-        assert_eq!(hasher.computed(), 1, "the seat came free only after the work");
+    #[test]
+    fn a_cancelled_request_keeps_its_seat_until_the_hash_is_computed() {
+        // S-09: otherwise cancelling is a way to compute any number at once. One thread computes, and is busy until told.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let (go_on, told) = std::sync::mpsc::channel::<()>();
+            tokio::task::spawn_blocking(move || told.recv());
+            let hasher = cheap(1, 1, Duration::from_secs(3600));
+            let seat = hasher.seat().await.unwrap();
+            let words = password("a cancelled request");
+            let mut hashing = Box::pin(seat.check(&words, None));
+            assert!((&mut hashing).now_or_never().is_none());
+            drop(hashing);
+            let mut next = Box::pin(hasher.seat());
+            assert!((&mut next).now_or_never().is_none(), "the seat is still taken");
+            go_on.send(()).unwrap();
+            let _next = next.await.unwrap();
+            assert_eq!(hasher.computed(), 1, "the seat came free only after the work");
+        });
     }
 }
