@@ -82,8 +82,14 @@ async fn measure() {
 async fn run(rate: f64, seconds: usize, table: &mut Table) {
     let count = (rate * seconds as f64) as usize;
     // Everything is known before the run begins, and the next sweep comes after it.
-    let setting =
-        Setting { waiting: count, gated: count, pipelines: count, poll_interval: "1h", reads_per_second: 1000 };
+    let setting = Setting {
+        waiting: count,
+        gated: count,
+        pipelines: count,
+        poll_interval: "1h",
+        reads_per_second: 1000,
+        queue: None,
+    };
     let stage = Stage::start(&setting).await;
     let to = stage.portal().address;
     forget_calls(&stage).await;

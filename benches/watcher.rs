@@ -269,7 +269,9 @@ async fn cookie(database: &TestDatabase) -> String {
     let mut conn = database.connect_superuser().await;
     sqlx::query(
         "with a as (insert into portal.account (id, email, email_key, name, roles, created_at)
-            values ($1, 'bench@bench.example', 'bench@bench.example', 'Bench', array['approver'], now()) returning id)
+            values ($1, 'bench@bench.example', 'bench@bench.example', 'Bench', array['approver'], now()) returning id),
+        g as (insert into portal.access_grant (id, capability, account_id, source, pipeline, stage, action, from_at)
+            select gen_random_uuid(), 'decide', id, '*', '*', '*', '*', now() from a)
         insert into portal.session (id, token_hash, csrf_secret, account_id, method, address, user_agent, started_at,
             last_seen_at, expires_at)
         select $1, $2, $2, id, 'password', '127.0.0.1', 'bench', now(), now(), now() + interval '11 hours' from a",

@@ -216,9 +216,67 @@ need_aws_cli() {
   export COUNTERSIGN_TEST_AWS_CLI
 }
 
+# The identity provider that single sign-on is tested with: a pinned npm package with all it needs, checked against the hashes
+# in package-lock.json, under target/. It runs with the Node.js of Debian 12.
+need_identity_provider() {
+  COUNTERSIGN_TEST_IDENTITY_PROVIDER=$root/target/tools/identity-provider
+  export COUNTERSIGN_TEST_IDENTITY_PROVIDER
+  need_node
+  if cmp -s "$root/tests/data/idp/package-lock.json" "$COUNTERSIGN_TEST_IDENTITY_PROVIDER/installed"; then
+    return
+  fi
+  if ! command -v npm >/dev/null 2>&1; then
+    install "npm" "npm" "node"
+  fi
+  say "    npm ci into target/tools/identity-provider"
+  rm -rf "$COUNTERSIGN_TEST_IDENTITY_PROVIDER"
+  mkdir -p "$COUNTERSIGN_TEST_IDENTITY_PROVIDER"
+  cp "$root/tests/data/idp/package.json" "$root/tests/data/idp/package-lock.json" "$COUNTERSIGN_TEST_IDENTITY_PROVIDER"
+  (cd "$COUNTERSIGN_TEST_IDENTITY_PROVIDER" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null) ||
+    fail "npm could not install the identity provider. Look at the network or the package registry, then run this again."
+  cp "$root/tests/data/idp/package-lock.json" "$COUNTERSIGN_TEST_IDENTITY_PROVIDER/installed"
+}
+
+need_node() {
+  if ! command -v node >/dev/null 2>&1; then
+    install "Node.js 18 or newer" "nodejs" "node"
+  fi
+  node_major=$(node --version | sed -n 's/^v\([0-9]*\)\..*/\1/p')
+  if [ "${node_major:-0}" -lt 18 ]; then
+    fail "Node.js $(node --version) is too old for the tests' identity provider: 18 or newer is needed."
+  fi
+}
+
 # The AWS library that teams write their own loops with, likewise.
 need_boto3() {
   need_python_package boto3 "$BOTO3_VERSION" python
+}
+
+# The mail server that mails are sent through in the browser tests: somebody else's.
+need_mail_server() {
+  need_locked_python_packages mail-server "$root/tests/data/smtp/requirements.txt"
+  COUNTERSIGN_TEST_MAIL_SERVER=$tools/bin/python
+  export COUNTERSIGN_TEST_MAIL_SERVER
+}
+
+# The SNS and SQS that announcements come from in the event tests: moto's.
+need_aws_stand_in() {
+  need_locked_python_packages aws-stand-in "$root/tests/data/aws/requirements.txt"
+  COUNTERSIGN_TEST_AWS_STAND_IN=$tools/bin/python
+  export COUNTERSIGN_TEST_AWS_STAND_IN
+}
+
+# Packages with all they need, checked against the hashes in a file, in target/tools/NAME; sets `tools`. name, file
+need_locked_python_packages() {
+  tools=$root/target/tools/$1
+  if cmp -s "$2" "$tools/installed" && [ -x "$tools/bin/python" ]; then
+    return
+  fi
+  say "    pip install into target/tools/$1"
+  make_python_place "$tools"
+  "$tools/bin/pip" --quiet --disable-pip-version-check install --require-hashes --only-binary :all: -r "$2" ||
+    fail "pip could not install what $2 lists. Look at the network or the package index, then run this again."
+  cp "$2" "$tools/installed"
 }
 
 # A package of a pinned version in target/tools/PACKAGE; sets `tools`. package, version, program it must bring
@@ -227,16 +285,21 @@ need_python_package() {
   if [ "$(cat "$tools/version" 2>/dev/null)" = "$2" ] && [ -x "$tools/bin/$3" ]; then
     return
   fi
-  if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
-    install "Python 3 with venv" "python3 python3-venv" python@3.12
-  fi
   say "    pip install $1==$2 into target/tools/$1"
-  rm -rf "$tools"
-  mkdir -p "$root/target/tools"
-  python3 -m venv "$tools" || fail "python3 could not make a virtual environment in target/tools/$1."
+  make_python_place "$tools"
   "$tools/bin/pip" --quiet --disable-pip-version-check install "$1==$2" ||
     fail "pip could not install $1 $2. Look at the network or the package index, then run this again."
   printf '%s\n' "$2" >"$tools/version"
+}
+
+# An empty virtual environment at this place.
+make_python_place() {
+  if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+    install "Python 3 with venv" "python3 python3-venv" python@3.12
+  fi
+  rm -rf "$1"
+  mkdir -p "$(dirname "$1")"
+  python3 -m venv "$1" || fail "python3 could not make a virtual environment in $1."
 }
 
 # --- a Postgres for the compiler --------------------------------------------------------------------------------------

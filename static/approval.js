@@ -35,6 +35,9 @@
     }
   });
 
+  // Opened by a mail, with nobody signed in, the page hears of nothing.
+  if (!document.querySelector(".approval[data-live]")) return;
+
   const news = document.getElementById("news");
   const address = `/approvals/${document.querySelector(".approval").dataset.live.split(" ")[1]}`;
   const formOf = (article) => article.querySelector("form[data-once]");

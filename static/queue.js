@@ -14,7 +14,7 @@
     for (const [name, value] of new FormData(form)) if (value) fields.set(name, value);
     const page = new URLSearchParams(location.search).get("page");
     const before = new URLSearchParams(location.search);
-    const same = (fields.get("q") || "") === (before.get("q") || "") && (fields.get("source") || "") === (before.get("source") || "");
+    const same = ["q", "source", "show"].every((name) => (fields.get(name) || "") === (before.get(name) || ""));
     if (page && same) fields.set("page", page);
     const query = fields.toString();
     return query ? `/?${query}` : "/";

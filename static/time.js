@@ -1,9 +1,11 @@
-// Shows times in the reader's own time zone and keeps "3 min ago" true while a page stays open. Without it the page
-// shows UTC and the distance as of when it was made, which is right too.
+// Keeps "3 min ago" true while a page stays open, and adds the browser's own time to the tip of a time. What a page says is
+// in the time zone that its reader chose, and stays so.
 (() => {
   "use strict";
 
-  const absolute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const here = new Intl.DateTimeFormat(undefined, {
+    year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "numeric", timeZoneName: "short",
+  });
 
   // The same words and rounding as the server's.
   function span(seconds) {
@@ -21,14 +23,24 @@
 
   function show(time) {
     const at = new Date(time.dateTime);
-    if (Number.isNaN(at.getTime())) return;
-    const [moment, distance] = [time.querySelector(".at"), time.querySelector(".ago")];
-    if (moment) moment.textContent = absolute.format(at);
-    if (distance) distance.textContent = `(${relative(at.getTime() - Date.now())})`;
+    const distance = time.querySelector(".ago");
+    if (Number.isNaN(at.getTime()) || !distance) return;
+    const iso = at.toISOString();
+    time.title = `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC; in this browser ${here.format(at)}`;
+    distance.textContent = `(${relative(at.getTime() - Date.now())})`;
+  }
+
+  // Where a time zone is chosen: which one the browser keeps, if it is another.
+  function hint(place) {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (!zone || zone === place.dataset.browserZone) return;
+    place.textContent = `This browser is in ${zone}.`;
+    place.hidden = false;
   }
 
   const showAll = () => document.querySelectorAll("time[datetime]").forEach(show);
   showAll();
+  document.querySelectorAll("[data-browser-zone]").forEach(hint);
   setInterval(showAll, 30000);
   document.addEventListener("countersign:refreshed", showAll);
 })();

@@ -7,6 +7,7 @@ use countersign::clock::Clock;
 use countersign::database::Database;
 use countersign::domain::ids::sha256;
 use countersign::random::Random;
+use countersign::sealing::Sealer;
 use sqlx::PgConnection;
 
 /// The accounts service as it is served.
@@ -14,9 +15,14 @@ pub fn accounts(database: Database) -> Accounts {
     let settings = Settings {
         idle: jiff::SignedDuration::from_mins(30),
         absolute: jiff::SignedDuration::from_hours(8),
+        local_sign_in: true,
+        forbidden_words: Vec::new(),
         host: "127.0.0.1".into(),
+        public_url: "http://127.0.0.1".parse().expect("a URL"),
+        sends_mail: false,
     };
-    Accounts::new(database, Clock::system(), Random::system(), settings)
+    let sealer = Sealer::of_keys(&[&[7; 32]], Random::system()).expect("32 bytes make a key");
+    Accounts::new(database, Clock::system(), Random::system(), settings, sealer)
 }
 
 /// A session for each of the first `count` accounts; their cookies' values.

@@ -23,12 +23,14 @@ pub struct Setting {
     pub pipelines: usize,
     pub poll_interval: &'static str,
     pub reads_per_second: u32,
+    /// Where AWS announces what happens.
+    pub queue: Option<String>,
 }
 
 impl Setting {
     /// What one replica is built for.
     pub fn full() -> Self {
-        Self { waiting: 200, gated: 300, pipelines: 1000, poll_interval: "15s", reads_per_second: 40 }
+        Self { waiting: 200, gated: 300, pipelines: 1000, poll_interval: "15s", reads_per_second: 40, queue: None }
     }
 }
 
@@ -178,6 +180,7 @@ fn directory() -> TempDir {
 }
 
 fn configuration(setting: &Setting, simulator: &Process) -> String {
+    let queue = setting.queue.as_ref().map_or_else(String::new, |url| format!("queue_url = \"{url}\""));
     format!(
         r#"
 listen = "127.0.0.1:0"
@@ -191,6 +194,7 @@ account = "111122223333"
 endpoint_url = "http://{}"
 max_reads_per_second = {}
 credentials = {{ access_key_id = "AKIABENCH", secret_access_key = "bench" }}
+{queue}
 "#,
         setting.poll_interval, simulator.address, setting.reads_per_second
     )

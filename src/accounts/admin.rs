@@ -11,15 +11,18 @@ use zeroize::Zeroizing;
 
 use super::hasher::Busy;
 use super::identity::{self, Email, EmailKey};
-use super::password::{self, About};
+use super::password;
 use super::records::{account_told, with_ended};
 use super::sign_in::MOST_FAILURES;
 use super::{Accounts, By, Unavailable};
 use crate::audit::Kind;
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::people::{Role, Roles};
+use crate::store::access::rights;
 use crate::store::accounts::{self, Account};
+use crate::store::push::browsers;
 use crate::store::throttle::clear_tries;
+use crate::store::{links, sessions};
 
 /// An account as admins and operators see it.
 #[derive(Debug, Clone)]
@@ -61,6 +64,26 @@ pub enum AdminError {
     /// Whoever asked is an admin no longer.
     #[error("Only an admin can do this.")]
     NotAllowed,
+    #[error("This account is disabled. Enable it first.")]
+    Disabled,
+    #[error("This is your own account. Another admin has to do it.")]
+    Oneself,
+    #[error("This account has no password here.")]
+    NoPassword,
+    #[error("This person has not accepted their invitation yet. Invite them again instead.")]
+    StillInvited,
+    #[error(
+        "This portal sends no mail, so there is no way to hand this person a link that nobody else sees. Ask its operator \
+         for a new password: countersign account reset-password"
+    )]
+    NoMail,
+    #[error(
+        "Local sign-in is off here: people sign in by way of an identity provider, which makes their accounts too. Only \
+         break-glass accounts have a password."
+    )]
+    NoLocalSignIn,
+    #[error("This person has accepted their invitation already.")]
+    NotInvited,
     #[error("Too many passwords are being set or checked at once. Try again in a few seconds.")]
     Busy(#[from] Busy),
     #[error(transparent)]
@@ -105,7 +128,8 @@ impl Accounts {
         Ok(found.map(|account| account.id))
     }
 
-    /// Makes an account. Some: the password that was made up for it.
+    /// Makes an account. Some: the password that was made up for it. The first approver the operator makes, while no grant
+    /// was ever given, may decide everything.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -116,7 +140,7 @@ impl Accounts {
         let chosen = self.choose(new.password, email.as_str(), &name).await?;
         let account = Account {
             must_change_password: chosen.made_up.is_some(),
-            ..self.account(&email, name, new.roles, chosen.phc)
+            ..self.account(&email, name, new.roles, Some(chosen.phc))
         };
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
@@ -127,7 +151,11 @@ impl Accounts {
             return Err(AdminError::EmailTaken);
         }
         clear_tries(&mut tx, &email.key().hash()).await?;
+        let grant = self.grant_first(&mut tx, by, &account).await?;
         self.record(&mut tx, Kind::AccountCreated, by, account_told(&account)).await?;
+        if let Some(grant) = grant {
+            self.record(&mut tx, Kind::GrantGiven, by, grant).await?;
+        }
         tx.commit().await?;
         Ok((account.id, chosen.made_up))
     }
@@ -143,10 +171,11 @@ impl Accounts {
         if account.disabled_at.is_some() {
             return Ok(false);
         }
-        if admins == [id] {
+        if self.is_last_admin(&mut tx, &admins, id).await? {
             return Err(AdminError::LastAdmin);
         }
-        accounts::mark_disabled(&mut tx, id, Some(self.0.clock.now())).await?;
+        accounts::mark_disabled(&mut tx, id, true, self.0.clock.now()).await?;
+        self.end_links(&mut tx, id).await?;
         let ended = self.end_all(&mut tx, &account).await?;
         self.record(&mut tx, Kind::AccountDisabled, by, with_ended(account_told(&account), &ended)).await?;
         tx.commit().await?;
@@ -161,10 +190,13 @@ impl Accounts {
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
         let (account, _) = lock_target(&mut tx, by, id).await?;
+        if account.is_deleted() {
+            return Err(AdminError::NoSuchAccount);
+        }
         if account.disabled_at.is_none() {
             return Ok(false);
         }
-        accounts::mark_disabled(&mut tx, id, None).await?;
+        accounts::mark_disabled(&mut tx, id, false, self.0.clock.now()).await?;
         self.record(&mut tx, Kind::AccountEnabled, by, account_told(&account)).await?;
         tx.commit().await?;
         Ok(true)
@@ -182,10 +214,10 @@ impl Accounts {
         if account.roles == roles {
             return Ok(false);
         }
-        if admins == [id] && !roles.has(Role::Admin) {
+        if !roles.has(Role::Admin) && self.is_last_admin(&mut tx, &admins, id).await? {
             return Err(AdminError::LastAdmin);
         }
-        accounts::mark_roles(&mut tx, id, roles).await?;
+        accounts::mark_roles(&mut tx, id, roles, self.0.clock.now()).await?;
         let ended = self.end_all(&mut tx, &account).await?;
         let mut fields = account_told(&Account { roles, ..account.clone() });
         fields["roles_before"] = json!(account.roles.names());
@@ -214,7 +246,10 @@ impl Accounts {
         let changed = Some((self.0.clock.now(), must_change));
         accounts::mark_password(&mut tx, id, chosen.phc.expose_secret(), changed).await?;
         clear_tries(&mut tx, &EmailKey::of(&account.email_key).hash()).await?;
+        links::delete_links(&mut tx, id).await?;
+        self.forget_browsers(&mut tx, id).await?;
         let ended = self.end_all(&mut tx, &account).await?;
+        self.mail_password_reset(&mut tx, &account, None).await?;
         let fields = account_told(&Account { must_change_password: must_change, ..account });
         self.record(&mut tx, Kind::AccountPasswordReset, by, with_ended(fields, &ended)).await?;
         tx.commit().await?;
@@ -238,8 +273,23 @@ impl Accounts {
         Ok(ended.len())
     }
 
+    /// Ends one session of somebody else's account. False: they have no such session.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn end_session_of(&self, by: &By, id: AccountId, session: SessionId) -> Result<bool, AdminError> {
+        let mut conn = self.0.database.pages.acquire().await?;
+        let mut tx = conn.begin().await?;
+        lock_target(&mut tx, by, id).await?;
+        let Some(ended) = sessions::delete_session(&mut tx, id, session).await? else { return Ok(false) };
+        browsers::end_in(&mut tx, [session]).await?;
+        self.record_ended(&mut tx, by, &ended, "ended by an admin").await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     /// An account that is made now.
-    pub(super) fn account(&self, email: &Email, name: String, roles: Roles, phc: SecretString) -> Account {
+    pub(super) fn account(&self, email: &Email, name: String, roles: Roles, phc: Option<SecretString>) -> Account {
         let now = self.0.clock.now();
         Account {
             id: AccountId(self.0.random.uuid_v7(now)),
@@ -247,14 +297,28 @@ impl Accounts {
             email_key: email.key().as_str().to_owned(),
             name,
             roles,
-            password_phc: Some(phc),
+            password_phc: phc,
             password_changed_at: Some(now),
             must_change_password: false,
+            password_compromised_at: None,
             disabled_at: None,
             last_seen_at: None,
             created_at: now,
+            deleted_at: None,
             version: 1,
+            time_zone: "UTC".to_owned(),
         }
+    }
+
+    /// Whether nobody could administer without this account. `admins` are all that are enabled, locked; of them only those
+    /// count who have a way in: an admin who was invited and never comes is none.
+    pub(super) async fn is_last_admin(
+        &self,
+        conn: &mut PgConnection,
+        admins: &[AccountId],
+        id: AccountId,
+    ) -> Result<bool, sqlx::Error> {
+        Ok(admins == [id] || accounts::list_with_way_in(conn, admins, self.0.settings.local_sign_in).await? == [id])
     }
 
     /// An account as it is just now; hashing takes too long to keep it locked.
@@ -269,7 +333,7 @@ impl Accounts {
             let secret: Zeroizing<[u8; 32]> = Zeroizing::new(self.0.random.bytes());
             SecretString::from(URL_SAFE_NO_PAD.encode(secret.as_slice()))
         });
-        let about = About { email, name, host: &self.0.settings.host };
+        let about = self.about(email, name);
         let typed = given.as_ref().or(made_up.as_ref()).expect("one of the two is there");
         let password = password::accept(typed, about)
             .map_err(|bad| AdminError::BadField { field: "password", problem: bad.to_string() })?;
@@ -278,16 +342,32 @@ impl Accounts {
     }
 }
 
-/// Locks the enabled admins, and refuses a person who is none of them any more.
-async fn lock_admins(conn: &mut PgConnection, by: &By) -> Result<Vec<AccountId>, AdminError> {
+/// Locks the enabled admins, and refuses a person who is none of them any more, or whose session has ended.
+pub(super) async fn lock_admins(conn: &mut PgConnection, by: &By) -> Result<Vec<AccountId>, AdminError> {
     let admins = accounts::lock_enabled_admins(conn).await?;
-    match by {
-        By::Person(person) if !admins.contains(&person.account) => Err(AdminError::NotAllowed),
-        _ => Ok(admins),
+    if let By::Person(person) = by
+        && !(admins.contains(&person.account) && sessions::hold_session(conn, person.account, person.session).await?)
+    {
+        return Err(AdminError::NotAllowed);
     }
+    Ok(admins)
 }
 
-async fn lock_target(conn: &mut PgConnection, by: &By, id: AccountId) -> Result<(Account, Vec<AccountId>), AdminError> {
+/// Sees to it that a person stays an admin until the transaction ends, for what takes nobody's rights away.
+pub(super) async fn hold_admin(conn: &mut PgConnection, by: &By) -> Result<(), AdminError> {
+    let By::Person(person) = by else { return Ok(()) };
+    let held = rights::lock_accounts(conn, &[person.account]).await?;
+    let is_admin = held.iter().any(|one| !one.disabled && one.roles.iter().any(|role| role == Role::Admin.name()));
+    let may = is_admin && sessions::hold_session(conn, person.account, person.session).await?;
+    if may { Ok(()) } else { Err(AdminError::NotAllowed) }
+}
+
+/// Locks the enabled admins as [`lock_admins`] does, and the account that is to be changed.
+pub(super) async fn lock_target(
+    conn: &mut PgConnection,
+    by: &By,
+    id: AccountId,
+) -> Result<(Account, Vec<AccountId>), AdminError> {
     let admins = lock_admins(conn, by).await?;
     let account = accounts::lock_account(conn, id).await?.ok_or(AdminError::NoSuchAccount)?;
     Ok((account, admins))

@@ -1,8 +1,12 @@
 //! What is guessed first: short pieces repeated, rows of keys or letters, and chains of the words that lead every list of
-//! leaked passwords. Rules rather than a list, because the lists hold few entries of 15 characters and more, and nearly
-//! all of those are made by these rules.
+//! leaked passwords. Rules for long ones, because the lists hold few entries of 15 characters and more, and nearly all of
+//! those are made by these rules; and a list for the short ones that are taken beside a second factor.
 //!
 //! Everything here works on lower case.
+
+use std::sync::OnceLock;
+
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::password::About;
 
@@ -23,6 +27,9 @@ const COMMON: &str = "password passwort passwd passw0rd motdepasse contrasena wa
     ferrari harley yamaha guitar abc123 abcdef abcd123 1q2w3e4r 1qaz2wsx zaq12wsx 123456789 12345678 123456 123123 \
     654321 987654321 111111 000000 121212 666666 696969 112233 the and you my is me to";
 
+/// The list, in byte order after a head of comments.
+const LIST: &str = include_str!("common_passwords.txt");
+
 const ROWS: [&str; 4] = ["1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./"];
 
 /// Why a password is guessed early, if it is. Only ASCII is looked at: lists of common passwords hold nothing else.
@@ -30,6 +37,9 @@ pub fn guessed_first(folded: &str) -> Option<&'static str> {
     let bytes = folded.as_bytes();
     if !folded.is_ascii() || bytes.is_empty() {
         return None;
+    }
+    if is_listed(folded) {
+        return Some("is one of those that most people have used");
     }
     if different(bytes) < 5 {
         return Some("uses too few different characters");
@@ -42,6 +52,37 @@ pub fn guessed_first(folded: &str) -> Option<&'static str> {
     }
     let chained = Words::common().little_more_than(folded).or_else(|| Words::common().little_more_than(&plain(folded)));
     chained.map(|_| "is made of words that everybody uses")
+}
+
+/// Whether a password is little more than one of the operator's words: nothing but digits, blanks and punctuation around
+/// it, with look-alikes for letters or without, or several of them in a row.
+pub fn forbidden(folded: &str, words: &[String]) -> bool {
+    let words = words.iter().flat_map(|word| {
+        let word = word.trim().nfkc().collect::<String>().to_lowercase();
+        let joined = word.split_whitespace().collect::<String>();
+        [word, joined]
+    });
+    let words: Vec<String> = words.collect();
+    words.iter().any(|word| stands_alone(folded, word))
+        || Words::new(words.into_iter().map(|word| (word, "a forbidden word"))).little_more_than(folded).is_some()
+}
+
+/// Whether `word` occurs somewhere with no letter outside it.
+fn stands_alone(folded: &str, word: &str) -> bool {
+    let letters: zeroize::Zeroizing<Vec<char>> = zeroize::Zeroizing::new(folded.chars().collect());
+    let word: Vec<char> = word.chars().collect();
+    let is_same = |there: char, here: char| there == here || look_alike(there) == look_alike(here);
+    let ends = |at: usize| letters[..at].iter().chain(&letters[at + word.len()..]);
+    (0..(letters.len() + 1).saturating_sub(word.len())).any(|at| {
+        letters[at..].iter().zip(&word).all(|(there, here)| is_same(*there, *here))
+            && !ends(at).any(|outside| outside.is_alphabetic())
+    })
+}
+
+fn is_listed(folded: &str) -> bool {
+    static LISTED: OnceLock<Vec<&str>> = OnceLock::new();
+    let listed = LISTED.get_or_init(|| LIST.lines().filter(|line| !line.starts_with('#')).collect());
+    listed.binary_search(&folded).is_ok()
 }
 
 fn different(bytes: &[u8]) -> usize {
@@ -71,7 +112,11 @@ fn are_beside(one: u8, other: u8) -> bool {
 
 /// Undoes the usual replacements of letters by look-alikes.
 fn plain(folded: &str) -> String {
-    let letter = |c| match c {
+    folded.chars().map(look_alike).collect()
+}
+
+fn look_alike(c: char) -> char {
+    match c {
         '0' => 'o',
         '1' | '!' => 'i',
         '3' => 'e',
@@ -79,8 +124,7 @@ fn plain(folded: &str) -> String {
         '5' | '$' => 's',
         '7' => 't',
         c => c,
-    };
-    folded.chars().map(letter).collect()
+    }
 }
 
 /// Words to take out of a password, each with what it is called; the longest first.
@@ -137,6 +181,18 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_most_people_have_used_is_looked_up() {
+        // S-03: at least 3,000 entries of permitted lengths.
+        let listed: Vec<&str> = LIST.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(listed.is_sorted(), "binary search needs the order");
+        assert!(listed.len() >= 3000 && listed.iter().all(|word| word.len() >= 8 && !word.contains(' ')));
+        for word in ["metallica", "elizabeth", "samantha", "slipknot", "garfield", "swordfish"] {
+            assert_eq!(guessed_first(word), Some("is one of those that most people have used"), "{word}");
+        }
+        assert_eq!(guessed_first("vb7 qlm!"), None);
+    }
 
     #[test]
     fn a_walk_over_the_keys_is_a_row_and_a_sentence_is_not() {

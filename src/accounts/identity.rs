@@ -49,7 +49,9 @@ pub struct EmailKey(String);
 impl EmailKey {
     #[must_use]
     pub fn of(text: &str) -> Self {
-        Self(text.trim().nfkc().flat_map(char::to_lowercase).collect())
+        // PostgreSQL knows no NUL in text, and nobody has one in an address.
+        let storable = |c: char| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c };
+        Self(text.trim().nfkc().flat_map(char::to_lowercase).map(storable).collect())
     }
 
     #[must_use]
@@ -89,6 +91,14 @@ mod tests {
         let keys: Vec<EmailKey> = typed.iter().map(|text| Email::parse(text).unwrap().key).collect();
         assert!(keys.iter().all(|key| key.as_str() == "anna@example.org"), "{keys:?}");
         assert_eq!(Email::parse(" Anna@Example.org").unwrap().as_str(), "Anna@Example.org");
+    }
+
+    #[test]
+    fn what_postgres_cannot_hold_is_in_no_key() {
+        // U-02
+        assert!(Email::parse("an\0na@example.org").is_err());
+        let key = EmailKey::of("an\0na@example.org");
+        assert!(!key.as_str().contains('\0') && key != EmailKey::of("anna@example.org"), "{key:?}");
     }
 
     #[test]

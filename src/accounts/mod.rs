@@ -1,19 +1,41 @@
-//! People: accounts, passwords, sessions, and what limits strangers at the door. The only writer of those tables.
+//! People: accounts, passwords, sessions, and what limits strangers at the door. The only writer of those tables. Who may
+//! decide what is `access`'s; only the very first grant is given here, with the first approver's account.
 //!
 //! Every change and its record are one transaction. All state is in Postgres, so any replica can take the next request
 //! (H-07); what one request learnt about a person is never kept for the next (S-27). Passwords and secrets leave this
 //! module only towards the person they belong to, never towards logs, records or errors (S-48).
 
 pub mod admin;
+mod beginning;
+mod break_glass;
+pub mod ceremonies;
+pub mod change;
 mod common;
+mod compromised;
+pub mod devices;
+pub mod directory;
+pub mod factors;
+mod first_grant;
 pub mod hasher;
 pub mod identity;
+pub mod import;
+pub mod invitations;
+mod knocks;
+mod letters;
+pub mod links;
+pub(crate) mod notices;
+pub mod oneself;
 pub mod password;
-mod records;
+pub(crate) mod records;
+pub mod removal;
+pub mod resets;
+pub mod seal;
 pub mod sessions;
 pub mod setup;
 pub mod sign_in;
+pub mod sso;
 mod strangers;
+pub mod tokens;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,6 +44,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use url::Url;
 
 use crate::audit::{AppendError, BadPayload};
 use crate::clock::Clock;
@@ -30,8 +53,14 @@ use crate::database::Database;
 use crate::database::outage::is_passing;
 use crate::domain::people::Person;
 use crate::domain::text;
+use crate::mail::Outbox;
 use crate::random::Random;
+use crate::sealing::Sealer;
+pub use factors::ProofError;
+use factors::RelyingParty;
 use hasher::{Cost, HashFailed, Hasher, Room};
+pub use knocks::Knocks;
+use password::About;
 pub use records::By;
 use strangers::Strangers;
 
@@ -44,6 +73,14 @@ pub struct Settings {
     pub absolute: SignedDuration,
     /// The public host name, which nobody may have as a password.
     pub host: String,
+    /// The address people use: what links in mails begin with, and passkeys are bound to (S-44).
+    pub public_url: Url,
+    /// Whether there is a mail server.
+    pub sends_mail: bool,
+    /// Whether everybody may sign in with a password, rather than break-glass accounts alone.
+    pub local_sign_in: bool,
+    /// Words that nobody may have as a password (S-03).
+    pub forbidden_words: Vec<String>,
 }
 
 impl Settings {
@@ -53,6 +90,10 @@ impl Settings {
             idle: config.session.idle,
             absolute: config.session.absolute,
             host: config.public_url().host_str().unwrap_or_default().to_owned(),
+            public_url: config.public_url(),
+            sends_mail: config.mail.server().is_some(),
+            local_sign_in: config.sign_in.local,
+            forbidden_words: config.sign_in.forbidden_words.clone(),
         }
     }
 }
@@ -68,15 +109,22 @@ struct Parts {
     random: Random,
     settings: Settings,
     hasher: Hasher,
+    sealer: Sealer,
+    outbox: Outbox,
     strangers: Strangers,
+    links_tried: Knocks,
+    mailed_tried: Knocks,
+    tokens_refused: Knocks,
+    /// Absent where the address has no host name.
+    relying: Option<RelyingParty>,
 }
 
 impl Accounts {
     /// The service as it is served: passwords cost what they must (S-08).
     #[must_use]
-    pub fn new(database: Database, clock: Clock, random: Random, settings: Settings) -> Self {
+    pub fn new(database: Database, clock: Clock, random: Random, settings: Settings, sealer: Sealer) -> Self {
         let hasher = Hasher::new(Cost::SERVED, Room::default()).expect("what is served costs enough");
-        Self::with_hasher(database, clock, random, settings, hasher)
+        Self::of_parts(database, (clock, random), settings, hasher, sealer)
     }
 
     /// The service for tests, where a password may be cheap.
@@ -85,10 +133,49 @@ impl Accounts {
         Self::with_hasher(database, clock, random, settings, Hasher::of_any_cost(Cost::CHEAP, Room::default()))
     }
 
-    /// The service with a hasher of one's own.
+    /// The service for tests, with a hasher of one's own. Its secrets are sealed with a key that anybody can read here.
     #[must_use]
     pub fn with_hasher(database: Database, clock: Clock, random: Random, settings: Settings, hasher: Hasher) -> Self {
-        Self(Arc::new(Parts { database, clock, random, settings, hasher, strangers: Strangers::default() }))
+        let sealer = Sealer::of_keys(&[&[7; 32]], random.clone()).expect("32 bytes make a key");
+        Self::of_parts(database, (clock, random), settings, hasher, sealer)
+    }
+
+    fn of_parts(
+        database: Database,
+        (clock, random): (Clock, Random),
+        settings: Settings,
+        hasher: Hasher,
+        sealer: Sealer,
+    ) -> Self {
+        let (clock_of_mail, sealer_of_mail) = (clock.clone(), sealer.clone());
+        let outbox =
+            Outbox::new(settings.sends_mail, &settings.public_url, sealer_of_mail, clock_of_mail, random.clone());
+        let relying = RelyingParty::of(&settings.public_url);
+        Self(Arc::new(Parts {
+            database,
+            clock,
+            random,
+            settings,
+            hasher,
+            sealer,
+            outbox,
+            strangers: Strangers::default(),
+            links_tried: Knocks::at_links(),
+            mailed_tried: Knocks::at_links(),
+            tokens_refused: Knocks::with_tokens(),
+            relying,
+        }))
+    }
+
+    /// What seals this portal's secrets.
+    #[must_use]
+    pub fn sealer(&self) -> &Sealer {
+        &self.0.sealer
+    }
+
+    /// Whose password it is to be.
+    fn about<'a>(&'a self, email: &'a str, name: &'a str) -> About<'a> {
+        About { email, name, host: &self.0.settings.host, words: &self.0.settings.forbidden_words }
     }
 }
 
@@ -98,6 +185,8 @@ pub struct Origin {
     /// The client's address, already freed from proxies (S-14).
     pub address: IpAddr,
     pub user_agent: String,
+    /// The cookie by which the browser may be known (S-12). Never told to anybody.
+    pub device: Option<SecretString>,
 }
 
 impl Origin {
@@ -114,6 +203,9 @@ pub struct NewSession {
     pub person: Person,
     /// The absolute end, for the cookie's lifetime.
     pub expires_at: Timestamp,
+    /// What the browser is known by from now on: the value of another cookie, which serves for [`devices::KNOWN_FOR`].
+    /// Absent where that stays as it was.
+    pub device: Option<SecretString>,
 }
 
 /// The secret that form tokens of one session are made with (S-38). Does not print itself.

@@ -9,18 +9,25 @@ use super::common::{self, Words};
 
 /// The fewest code points where the password is the only factor (NIST SP 800-63B-4, 3.1.1.2).
 pub const SHORTEST: usize = 15;
+/// The fewest beside a second factor.
+pub const SHORTEST_BESIDE: usize = 8;
 /// The most bytes. Longer is refused, never cut.
 pub const LONGEST: usize = 1024;
 
 /// Why a password is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPassword {
-    #[error("A password has at least 15 characters; this one has {0}. A few words are easiest to remember.")]
-    TooShort(usize),
+    #[error("A password has at least {least} characters; this one has {has}. A few words are easiest to remember.")]
+    TooShort { has: usize, least: usize },
     #[error("A password has at most 1024 bytes; this one is longer.")]
     TooLong,
     #[error("This password is little more than {0}. Choose something that has nothing to do with it.")]
     About(&'static str),
+    #[error(
+        "This password is little more than a word that the operator of this portal forbids in passwords. Choose something that \
+         has nothing to do with it."
+    )]
+    Forbidden,
     #[error("This password {0}, so it is among the first that are guessed. Choose another.")]
     Common(&'static str),
 }
@@ -32,6 +39,8 @@ pub struct About<'a> {
     pub name: &'a str,
     /// The public host name.
     pub host: &'a str,
+    /// What the operator forbids.
+    pub words: &'a [String],
 }
 
 /// The form in which passwords are hashed and compared: NFKC, so that `é` typed on any keyboard is one password. Nothing
@@ -48,19 +57,30 @@ pub fn normalise(password: &SecretString) -> Option<Zeroizing<String>> {
     Some(out)
 }
 
-/// Checks a new password and gives it back in the form to hash.
+/// Checks a new password that is to be the only factor, and gives it back in the form to hash.
 ///
 /// # Errors
 /// [`BadPassword`], the first rule that it breaks.
 pub fn accept(password: &SecretString, about: About<'_>) -> Result<Zeroizing<String>, BadPassword> {
+    accept_of(password, about, SHORTEST)
+}
+
+/// Checks a new password that has at least so many code points, and gives it back in the form to hash.
+///
+/// # Errors
+/// [`BadPassword`], the first rule that it breaks.
+pub fn accept_of(password: &SecretString, about: About<'_>, least: usize) -> Result<Zeroizing<String>, BadPassword> {
     let normal = normalise(password).ok_or(BadPassword::TooLong)?;
     let length = normal.chars().count().min(password.expose_secret().chars().count());
-    if length < SHORTEST {
-        return Err(BadPassword::TooShort(length));
+    if length < least {
+        return Err(BadPassword::TooShort { has: length, least });
     }
     let folded = Zeroizing::new(normal.to_lowercase());
     if let Some(what) = Words::about(about).little_more_than(&folded) {
         return Err(BadPassword::About(what));
+    }
+    if common::forbidden(&folded, about.words) {
+        return Err(BadPassword::Forbidden);
     }
     match common::guessed_first(&folded) {
         Some(why) => Err(BadPassword::Common(why)),
@@ -72,8 +92,12 @@ pub fn accept(password: &SecretString, about: About<'_>) -> Result<Zeroizing<Str
 mod tests {
     use super::*;
 
-    const ANNA: About<'_> =
-        About { email: "anna.schmidt-weber@example.org", name: "Anna Schmidt-Weber", host: "releases.example.org" };
+    const ANNA: About<'_> = About {
+        email: "anna.schmidt-weber@example.org",
+        name: "Anna Schmidt-Weber",
+        host: "releases.example.org",
+        words: &[],
+    };
 
     fn take(password: &str) -> Result<Zeroizing<String>, BadPassword> {
         accept(&SecretString::from(password), ANNA)
@@ -82,13 +106,25 @@ mod tests {
     #[test]
     fn length_is_counted_in_code_points_and_bounded_in_bytes() {
         // S-01
-        assert_eq!(take("fourteen chars").unwrap_err(), BadPassword::TooShort(14));
+        assert_eq!(take("fourteen chars").unwrap_err(), BadPassword::TooShort { has: 14, least: 15 });
         assert!(take("fifteen chars!!").is_ok());
         assert!(take("Xq7 vM2 pLw 9fz RtB 4hK sYd 8nJ cGu 3eA oWi 6kD mZx 5bV jTr 1yQa").is_ok(), "64");
         let long: String = (0..1024_u32).map(|i| char::from(b'a' + (i * i * 7 % 26 + i % 3) as u8 % 26)).collect();
         assert!(take(&long).is_ok());
         assert_eq!(take(&format!("{long}x")).unwrap_err(), BadPassword::TooLong);
-        assert!(BadPassword::TooShort(3).to_string().contains("at least 15"));
+        assert!(BadPassword::TooShort { has: 3, least: 15 }.to_string().contains("at least 15"));
+    }
+
+    #[test]
+    fn beside_a_second_factor_eight_are_enough() {
+        // S-01
+        let take = |password: &str| accept_of(&SecretString::from(password), ANNA, SHORTEST_BESIDE);
+        assert!(take("vB7 qLm!").is_ok());
+        assert_eq!(take("vB7 qLm").unwrap_err(), BadPassword::TooShort { has: 7, least: 8 });
+        assert!(
+            matches!(take("password"), Err(BadPassword::Common(_))),
+            "what is guessed first is refused all the same"
+        );
     }
 
     #[test]
@@ -121,6 +157,30 @@ mod tests {
         assert_eq!(about("releases.example.org1"), "the address of this site");
         assert_eq!(about("countersign2026"), "the name of this software");
         assert!(take("countersign keeps my releases honest").is_ok());
+    }
+
+    #[test]
+    fn words_that_the_operator_forbids_are_refused_with_whatever_stands_around_them() {
+        // S-03
+        let words = ["Umbrella".to_owned(), "Project Phoenix".to_owned(), "k9s".to_owned()];
+        let take = |text: &str, least| accept_of(&SecretString::from(text), About { words: &words, ..ANNA }, least);
+        for password in [
+            "umbrella",
+            "Umbrella2026",
+            "2026-UMBRELLA-0815-4711",
+            "!!umbrella!!123456789",
+            "Umbr3ll@2026",
+            "project phoenix",
+            "ProjectPhoenix1",
+            "k9s12345678901234",
+            "umbrella umbrella",
+        ] {
+            assert_eq!(take(password, SHORTEST_BESIDE).unwrap_err(), BadPassword::Forbidden, "{password}");
+        }
+        for password in ["an umbrella for every second rainy day", "the k9s slept through it all"] {
+            assert!(take(password, SHORTEST).is_ok(), "{password}");
+        }
+        assert!(BadPassword::Forbidden.to_string().contains("forbids"));
     }
 
     #[test]

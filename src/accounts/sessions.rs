@@ -13,6 +13,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use zeroize::Zeroizing;
 
+use super::beginning::Begun;
 use super::hasher::Busy;
 use super::identity::EmailKey;
 use super::password::{self, About};
@@ -20,10 +21,13 @@ use super::records::with_ended;
 use super::sign_in::{SignInError, Tried, lock_unchanged};
 use super::{Accounts, By, CsrfSecret, NewSession, Origin, Unavailable};
 use crate::audit::Kind;
-use crate::domain::ids::{SessionId, sha256};
-use crate::domain::people::Person;
+use crate::domain::ids::{AccountId, SessionId, sha256};
+use crate::domain::people::{Factor, Person};
 use crate::store::accounts::{self, Account};
-use crate::store::sessions::{self as stored, Ended, NewRow, mark_of};
+use crate::store::factors::load_kinds;
+use crate::store::mailed_links;
+use crate::store::push::browsers as push;
+use crate::store::sessions::{self as stored, Ended};
 use crate::store::throttle::clear_tries;
 
 /// How often a session's last-seen time is written (H-09).
@@ -41,9 +45,28 @@ pub struct SessionView {
     pub expires_at: Timestamp,
     /// Where it was begun from.
     pub address: String,
+    /// Where it was last seen, if that was elsewhere.
+    pub last_address: Option<String>,
     pub user_agent: String,
     /// The session that asked.
     pub current: bool,
+}
+
+impl SessionView {
+    /// As seen from the session that asks, if one of the same person does.
+    fn of(session: stored::Listed, asking: Option<SessionId>) -> Self {
+        Self {
+            current: Some(session.id) == asking,
+            id: session.id,
+            method: session.method,
+            started_at: session.started_at,
+            last_seen_at: session.last_seen_at,
+            expires_at: session.expires_at,
+            address: session.address,
+            last_address: session.last_address,
+            user_agent: session.user_agent,
+        }
+    }
 }
 
 /// Why a password was not changed.
@@ -132,7 +155,10 @@ impl Accounts {
         let step = TOUCH.min(self.0.settings.idle / 10);
         if counts_as_activity && now.duration_since(found.last_seen_at) >= step {
             let seen = match writing.acquire().await {
-                Ok(mut conn) => stored::mark_seen(&mut conn, found.person.session, now, found.last_seen_at).await,
+                Ok(mut conn) => {
+                    let from = address.to_string();
+                    stored::mark_seen(&mut conn, (found.person.session, &from), now, found.last_seen_at).await
+                }
                 Err(error) => Err(error),
             };
             match seen {
@@ -150,22 +176,29 @@ impl Accounts {
         self.end_one(person, person.session, "signed out").await.map(|_| ())
     }
 
+    /// Signs the person out everywhere; nor is any browser told any more what waits for them.
+    pub async fn sign_out_everywhere(&self, person: &Person) -> Result<(), Unavailable> {
+        let mut conn = self.0.database.pages.acquire().await?;
+        push::end_of(&mut conn, person.account, None).await?;
+        drop(conn);
+        self.end_other_sessions(person).await?;
+        self.sign_out(person).await
+    }
+
     /// The person's living sessions, the newest first.
     pub async fn list_sessions(&self, person: &Person) -> Result<Vec<SessionView>, Unavailable> {
         let now = self.0.clock.now();
         let mut conn = self.0.database.pages.acquire().await?;
         let listed = stored::list_sessions(&mut conn, person.account, now, self.idle_since(now)).await?;
-        let view = |session: stored::Listed| SessionView {
-            current: session.id == person.session,
-            id: session.id,
-            method: session.method,
-            started_at: session.started_at,
-            last_seen_at: session.last_seen_at,
-            expires_at: session.expires_at,
-            address: session.address,
-            user_agent: session.user_agent,
-        };
-        Ok(listed.into_iter().map(view).collect())
+        Ok(listed.into_iter().map(|session| SessionView::of(session, Some(person.session))).collect())
+    }
+
+    /// Somebody's living sessions, the newest first.
+    pub async fn list_sessions_of(&self, account: AccountId) -> Result<Vec<SessionView>, Unavailable> {
+        let now = self.0.clock.now();
+        let mut conn = self.0.database.pages.acquire().await?;
+        let listed = stored::list_sessions(&mut conn, account, now, self.idle_since(now)).await?;
+        Ok(listed.into_iter().map(|session| SessionView::of(session, None)).collect())
     }
 
     /// Ends one of the person's own sessions. False: there is no such session of theirs.
@@ -177,6 +210,10 @@ impl Accounts {
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
         let Some(ended) = stored::delete_session(&mut tx, person.account, session).await? else { return Ok(false) };
+        // Whoever signs out here goes on being told here, as the page says where that is turned on.
+        if session != person.session {
+            push::end_in(&mut tx, [session]).await?;
+        }
         self.record_ended(&mut tx, &By::person(person), &ended, why).await?;
         tx.commit().await?;
         Ok(true)
@@ -187,6 +224,7 @@ impl Accounts {
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
         let ended = stored::delete_all(&mut tx, person.account, Some(person.session)).await?;
+        push::end_of(&mut tx, person.account, Some(person.session)).await?;
         if !ended.is_empty() {
             let fields = json!({ "person": person.account, "why": "other sessions ended by their person" });
             self.record(&mut tx, Kind::SessionEnded, &By::person(person), with_ended(fields, &ended)).await?;
@@ -206,8 +244,8 @@ impl Accounts {
         new: SecretString,
         origin: Origin,
     ) -> Result<NewSession, ChangePasswordError> {
-        let about = About { email: &person.email, name: &person.name, host: &self.0.settings.host };
-        let new = password::accept(&new, about).map_err(|bad| ChangePasswordError::Refused(bad.to_string()))?;
+        let about = self.about(&person.email, &person.name);
+        let (new, is_short) = self.accept_own(person, &new, about).await?;
         if password::normalise(&current).is_some_and(|current| *current == *new) {
             return Err(ChangePasswordError::Refused("The new password is the current one.".to_owned()));
         }
@@ -217,28 +255,64 @@ impl Accounts {
             return Err(ChangePasswordError::WrongCurrent);
         };
         let (_, phc) = seat.hash(&new, &self.0.random).await.map_err(Unavailable::from)?;
-        self.exchange(person, &account, &phc, &origin).await?.ok_or(ChangePasswordError::SignedOut)
+        self.exchange(person, &account, (&phc, is_short), &origin).await?.ok_or(ChangePasswordError::SignedOut)
+    }
+
+    /// A new password by the rules for this person, and whether it is long enough only beside a second factor (S-01).
+    async fn accept_own(
+        &self,
+        person: &Person,
+        new: &SecretString,
+        about: About<'_>,
+    ) -> Result<(Zeroizing<String>, bool), ChangePasswordError> {
+        let mut conn = self.0.database.pages.acquire().await.map_err(Unavailable::from)?;
+        let kinds = load_kinds(&mut conn, person.account).await.map_err(Unavailable::from)?;
+        let least = if kinds.any() { password::SHORTEST_BESIDE } else { password::SHORTEST };
+        let new =
+            password::accept_of(new, about, least).map_err(|bad| ChangePasswordError::Refused(bad.to_string()))?;
+        let is_short = new.chars().count() < password::SHORTEST;
+        Ok((new, is_short))
     }
 
     async fn exchange(
         &self,
         person: &Person,
         checked: &Account,
-        phc: &str,
+        (phc, is_short): (&str, bool),
         origin: &Origin,
     ) -> Result<Option<NewSession>, Unavailable> {
         let now = self.0.clock.now();
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
         let Some(account) = lock_unchanged(&mut tx, checked).await? else { return Ok(None) };
+        let has_factor = load_kinds(&mut tx, account.id).await?.any();
+        if is_short && !has_factor {
+            // The last factor went meanwhile; the password would be too short alone.
+            return Ok(None);
+        }
         let ended = stored::delete_all(&mut tx, account.id, None).await?;
         if account.id != person.account || !ended.iter().any(|session| session.id == person.session) {
             return Ok(None);
         }
+        push::end_of(&mut tx, account.id, Some(person.session)).await?;
         clear_tries(&mut tx, &EmailKey::of(&account.email_key).hash()).await?;
         accounts::mark_password(&mut tx, account.id, phc, Some((now, false))).await?;
+        if is_short {
+            accounts::mark_password_short(&mut tx, account.id).await?;
+        }
         let account = Account { must_change_password: false, ..account };
-        let new = self.insert_session(&mut tx, &account, &person.method, origin).await?;
+        // The password alone is no fresh proof where there is more.
+        let before = person.stepped_up_at.zip(person.proven_by.as_deref());
+        let proven = if has_factor { before } else { Some((now, "password")) };
+        let factor = person.factor.as_deref().and_then(Factor::from_name);
+        let begun = Begun { method: &person.method, factor, proven };
+        let new = self.insert_session_with(&mut tx, &account, begun, origin).await?;
+        // Whoever knows the old password may have signed in elsewhere, or asked for a link.
+        if let Some(device) = &new.device {
+            self.forget_other_browsers(&mut tx, account.id, device).await?;
+        }
+        self.end_links(&mut tx, account.id).await?;
+        self.mail_password_changed(&mut tx, &account, origin).await?;
         let fields = with_ended(json!({ "person": account.id }), &ended);
         self.record(&mut tx, Kind::AccountPasswordChanged, &By::person(person), fields).await?;
         self.record_started(&mut tx, &new.person, origin).await?;
@@ -272,50 +346,27 @@ impl Accounts {
         Ok(over.len())
     }
 
-    /// Begins a session within the caller's transaction. Recording it is the caller's last step.
-    pub(super) async fn insert_session(
+    /// Knows the browser of a session that begins, and tells its person if it was not known before.
+    pub(super) async fn meet_browser(
         &self,
         conn: &mut PgConnection,
         account: &Account,
         method: &str,
         origin: &Origin,
-    ) -> Result<NewSession, Unavailable> {
-        let now = self.0.clock.now();
-        let expires_at = now.checked_add(self.0.settings.absolute).unwrap_or(Timestamp::MAX);
-        let secret: Zeroizing<[u8; 32]> = Zeroizing::new(self.0.random.bytes());
-        let token_hash = sha256(secret.as_slice());
-        let id = SessionId(self.0.random.uuid_v7(now));
-        let row = NewRow {
-            id,
-            token_hash: &token_hash,
-            csrf_secret: &self.0.random.bytes(),
-            account: account.id,
-            method,
-            address: &origin.address.to_string(),
-            user_agent: &origin.agent(),
-            started_at: now,
-            expires_at,
-        };
-        stored::insert_session(conn, &row).await?;
-        let person = Person {
-            account: account.id,
-            email: account.email.clone(),
-            name: account.name.clone(),
-            roles: Person::rights(account.roles, account.must_change_password),
-            must_change_password: account.must_change_password,
-            session: id,
-            method: method.to_owned(),
-            signed_in_at: now,
-            stepped_up_at: None,
-            address: origin.address,
-            session_mark: mark_of(&token_hash),
-        };
-        let cookie_secret = SecretString::from(URL_SAFE_NO_PAD.encode(secret.as_slice()));
-        Ok(NewSession { cookie_secret, person, expires_at })
+    ) -> Result<SecretString, Unavailable> {
+        let remembered = self.remember_browser(conn, account.id, origin).await?;
+        // Whoever has just got an account knows where they are.
+        if remembered.is_new && !matches!(method, "setup" | "invite") {
+            self.mail_new_browser(conn, account, origin).await?;
+        }
+        Ok(remembered.cookie)
     }
 
-    /// Ends every session of an account within the caller's transaction.
+    /// Ends every session of an account within the caller's transaction, and the links of mails about approvals and the browsers
+    /// that are told of them, which stand for their person as sessions do: for good, whatever they are given back (L-04).
     pub(super) async fn end_all(&self, conn: &mut PgConnection, account: &Account) -> Result<Vec<Ended>, Unavailable> {
+        mailed_links::delete_of(conn, account.id).await?;
+        push::end_of(conn, account.id, None).await?;
         Ok(stored::delete_all(conn, account.id, None).await?)
     }
 

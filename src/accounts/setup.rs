@@ -11,9 +11,10 @@ use serde_json::json;
 use sqlx::Connection as _;
 use zeroize::Zeroizing;
 
+use super::break_glass::mark_first;
 use super::hasher::Busy;
 use super::identity::{self, Email};
-use super::password::{self, About};
+use super::password;
 use super::records::account_told;
 use super::sessions::hash_of;
 use super::sign_in::SignInError;
@@ -98,7 +99,8 @@ impl Accounts {
         Ok(Some(SecretString::from(URL_SAFE_NO_PAD.encode(secret.as_slice()))))
     }
 
-    /// Makes the first account, with every role, and signs it in. Of two concurrent calls one wins.
+    /// Makes the first account, with every role and a grant for every gate, and signs it in. Of two concurrent calls one
+    /// wins.
     ///
     /// # Errors
     /// [`SetupError`]. A refused field does not use the secret up.
@@ -109,11 +111,11 @@ impl Accounts {
         let bad = |field| move |problem: String| SetupError::BadField { field, problem };
         let email = Email::parse(&setup.email).map_err(bad("email"))?;
         let name = identity::parse_name(&setup.name).map_err(bad("name"))?;
-        let about = About { email: email.as_str(), name: &name, host: &self.0.settings.host };
+        let about = self.about(email.as_str(), &name);
         let password =
             password::accept(&setup.password, about).map_err(|problem| bad("password")(problem.to_string()))?;
         let (_, phc) = self.seat().await?.hash(&password, &self.0.random).await.map_err(Unavailable::from)?;
-        let account = self.account(&email, name, Role::ALL.into_iter().collect(), SecretString::from(phc));
+        let account = self.account(&email, name, Role::ALL.into_iter().collect(), Some(phc.into()));
         match self.begin_first(&account, &hash, &setup.origin).await? {
             Some(new) => Ok(new),
             None => Err(self.refuse_setup().await?),
@@ -148,9 +150,14 @@ impl Accounts {
         if !mine || accounts::any_account(&mut tx).await? || !accounts::insert_account(&mut tx, account).await? {
             return Ok(None);
         }
+        mark_first(&mut tx, account.id).await?;
         let new = self.insert_session(&mut tx, account, "setup", origin).await?;
         let by = By::person(&new.person);
+        let grant = self.grant_first(&mut tx, &By::System, account).await?;
         self.record(&mut tx, Kind::AccountCreated, &by, account_told(account)).await?;
+        if let Some(grant) = grant {
+            self.record(&mut tx, Kind::GrantGiven, &By::System, grant).await?;
+        }
         self.record(&mut tx, Kind::SetupCompleted, &by, json!({ "person": account.id })).await?;
         self.record_started(&mut tx, &new.person, origin).await?;
         tx.commit().await?;

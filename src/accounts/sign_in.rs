@@ -13,17 +13,18 @@ use sqlx::Connection as _;
 use sqlx::PgConnection;
 use zeroize::Zeroizing;
 
+use super::ceremonies::Holder;
 use super::hasher::{Busy, Checked, Seat};
 use super::identity::EmailKey;
 use super::password;
 use super::strangers::Deed;
-use super::{Accounts, By, NewSession, Origin, Unavailable, until};
+use super::{Accounts, NewSession, Origin, Unavailable, until};
 use crate::store::accounts::{self, Account};
-use crate::store::throttle::{self, Bucket, Try};
-use crate::store::{sessions as stored_sessions, throttle::clear_tries};
+use crate::store::factors::load_kinds;
+use crate::store::throttle::{self, Bucket, Try, clear_tries};
 
 /// Seconds to wait after the n-th failure in a row (S-11).
-const WAITS: [i32; 15] = [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900];
+pub(super) const WAITS: [i32; 15] = [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900];
 /// So many failures in a row switch an account's password off until it is reset (NIST SP 800-63B-4, 3.2.2).
 pub(super) const MOST_FAILURES: i32 = 100;
 /// Tries from one address (S-13).
@@ -40,6 +41,18 @@ pub struct SignIn {
     pub origin: Origin,
     /// The session cookie that came with the request, if any: that session ends when this one begins (S-25).
     pub replaces: Option<SecretString>,
+    /// Who can go on where a second factor is needed.
+    pub holder: Holder,
+    /// Where the person wanted to go, for when they have shown it.
+    pub return_to: String,
+}
+
+/// The password was right.
+#[derive(Debug)]
+pub enum SignedIn {
+    Session(Box<NewSession>),
+    /// The account has a second factor, which is to be shown next; until then nobody is signed in.
+    NeedsSecond,
 }
 
 /// Why nobody is signed in.
@@ -74,11 +87,11 @@ pub(super) struct Tried {
 }
 
 impl Accounts {
-    /// Checks a password and begins a session.
+    /// Checks a password, and begins a session or the step to the second factor.
     ///
     /// # Errors
     /// [`SignInError`]. `Wrong` has been counted against the e-mail; `TooMany` and `Busy` have not.
-    pub async fn sign_in(&self, ask: SignIn) -> Result<NewSession, SignInError> {
+    pub async fn sign_in(&self, ask: SignIn) -> Result<SignedIn, SignInError> {
         self.pass_address(ask.origin.address).await?;
         let seat = self.seat().await?;
         let tried = self.try_password(seat, &EmailKey::of(&ask.email), &ask.password, &ask.origin).await?;
@@ -115,17 +128,18 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<Tried, SignInError> {
         let now = self.0.clock.now();
-        let (heard, account) = self.begin_try(email).await?;
+        let (heard, account, is_taken) = self.begin_try(email, origin).await?;
         let failures = match heard {
             Try::Heard { failures } => failures,
             Try::Waits { until: then } => {
-                self.tell_throttled(account.map(|account| account.id), origin, then).await?;
+                self.hold_throttled(account.map(|account| account.id), origin, then);
                 return Err(SignInError::TooMany { retry_after: until(then, now) });
             }
         };
         // What is too long is nobody's password; the work is done all the same.
         let normal = password::normalise(typed);
         let barred = account.as_ref().and_then(|account| self.barred(account, failures));
+        let barred = barred.or((!is_taken).then_some("local sign-in is off"));
         let usable = account.as_ref().filter(|_| barred.is_none() && normal.is_some());
         let stored = usable.and_then(|account| account.password_phc.as_ref()).map(ExposeSecret::expose_secret);
         let password = normal.unwrap_or_default();
@@ -138,16 +152,22 @@ impl Accounts {
         Ok(Tried { account, seat, password, outdated })
     }
 
-    async fn begin_try(&self, email: &EmailKey) -> Result<(Try, Option<Account>), Unavailable> {
+    async fn begin_try(&self, email: &EmailKey, origin: &Origin) -> Result<(Try, Option<Account>, bool), Unavailable> {
         let mut conn = self.0.database.pages.acquire().await?;
-        let heard = throttle::begin_try(&mut conn, &email.hash(), &WAITS, self.0.clock.now()).await?;
-        Ok((heard, accounts::find_by_email(&mut conn, email.as_str()).await?))
+        let heard = match self.begin_try_in_browser(&mut conn, email, origin).await? {
+            Some(heard) => heard,
+            None => throttle::begin_try(&mut conn, &email.hash(), &WAITS, self.0.clock.now()).await?,
+        };
+        let account = accounts::find_by_email(&mut conn, email.as_str()).await?;
+        Ok((heard, account, self.takes_password_of(&mut conn, email).await?))
     }
 
     /// Why an account's password is not even looked at, for the record alone.
     fn barred(&self, account: &Account, failures: i32) -> Option<&'static str> {
         let serves = if account.password_changed_at == Some(account.created_at) { MADE_UP_NEW } else { MADE_UP_RESET };
+        // A person's own, known to others: without a limit, because nothing else may be left to come in with.
         let too_old = account.must_change_password
+            && !account.is_compromised()
             && account.password_changed_at.is_none_or(|at| self.0.clock.now().duration_since(at) > serves);
         if account.disabled_at.is_some() {
             Some("disabled")
@@ -160,42 +180,33 @@ impl Accounts {
         }
     }
 
-    /// Begins the session, unless the account changed while the password was being checked.
+    /// Begins the session, or the second step, unless the account changed while the password was being checked.
     async fn begin(
         &self,
         checked: &Account,
         phc: Option<String>,
         ask: &SignIn,
-    ) -> Result<Option<NewSession>, Unavailable> {
+    ) -> Result<Option<SignedIn>, Unavailable> {
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
         let Some(account) = lock_unchanged(&mut tx, checked).await? else { return Ok(None) };
-        let replaced = match &ask.replaces {
-            Some(secret) => self.end_replaced(&mut tx, secret).await?,
-            None => None,
-        };
         clear_tries(&mut tx, &EmailKey::of(&account.email_key).hash()).await?;
-        if let Some(phc) = phc {
-            accounts::mark_password(&mut tx, account.id, &phc, None).await?;
+        if let Some(phc) = &phc {
+            accounts::mark_password(&mut tx, account.id, phc, None).await?;
         }
-        let new = self.insert_session(&mut tx, &account, "password", &ask.origin).await?;
-        if let Some(replaced) = replaced {
-            self.record_ended(&mut tx, &By::person(&new.person), &replaced, "replaced by a new sign-in").await?;
-        }
-        self.record_started(&mut tx, &new.person, &ask.origin).await?;
+        let done = if load_kinds(&mut tx, account.id).await?.any() {
+            // A password that was hashed anew is a change of its own.
+            let version = account.version + i64::from(phc.is_some());
+            let account = Account { version, ..account };
+            self.ask_second(&mut tx, &account, "password", (ask.holder, &ask.return_to)).await?;
+            SignedIn::NeedsSecond
+        } else {
+            let begun = self.begun_now("password", None);
+            let from = (&ask.origin, ask.replaces.as_ref());
+            SignedIn::Session(Box::new(self.begin_in(&mut tx, &account, begun, from).await?))
+        };
         tx.commit().await?;
-        Ok(Some(new))
-    }
-
-    async fn end_replaced(
-        &self,
-        conn: &mut PgConnection,
-        secret: &SecretString,
-    ) -> Result<Option<stored_sessions::Ended>, Unavailable> {
-        match super::sessions::hash_of(secret.expose_secret()) {
-            Some(hash) => Ok(stored_sessions::delete_by_secret(conn, &hash).await?),
-            None => Ok(None),
-        }
+        Ok(Some(done))
     }
 }
 
@@ -206,13 +217,17 @@ pub(super) async fn lock_unchanged(conn: &mut PgConnection, checked: &Account) -
     Ok(locked.filter(|account| account.disabled_at.is_none() && phc(account) == phc(checked)))
 }
 
-/// The bucket of an address: itself for IPv4, its /64 for IPv6, where whoever has one address has all of them.
 fn bucket_of(address: IpAddr) -> String {
+    format!("sign-in {}", network_of(address))
+}
+
+/// What shares one limit: an address itself for IPv4, its /64 for IPv6, where whoever has one address has all of them.
+pub(super) fn network_of(address: IpAddr) -> String {
     match address.to_canonical() {
-        IpAddr::V4(v4) => format!("sign-in {v4}/32"),
+        IpAddr::V4(v4) => format!("{v4}/32"),
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
-            format!("sign-in {a:x}:{b:x}:{c:x}:{d:x}::/64")
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
 }

@@ -40,22 +40,41 @@ pub struct Swept {
     /// Requests that wait as before, and when the read began that saw them.
     pub seen: Vec<(ApprovalId, Timestamp)>,
     pub opened: usize,
+    /// When the first of those opened that AWS tells the time of.
+    pub first_opened_at: Option<Timestamp>,
     pub closed: usize,
     /// Something about a request could not be found out; the rest was.
     pub trouble: Option<ReadError>,
+    /// The version that the pipeline's state is of, where the state was read.
+    pub version: Option<i32>,
+}
+
+impl Swept {
+    fn note_opening(&mut self, new: &Approval, began: Timestamp) {
+        self.opened += 1;
+        // What was taken for gone is no opening.
+        if !new.opened_about && new.found_at >= began {
+            let first = self.first_opened_at.map_or(new.opened_at, |first| first.min(new.opened_at));
+            self.first_opened_at = Some(first);
+        }
+    }
 }
 
 impl Reader {
     pub(super) async fn apply(&self, scope: &Scope<'_>, sight: &Sight) -> Result<Swept, RefreshError> {
-        let mut swept = Swept { trouble: sight.trouble.clone(), ..Swept::default() };
+        let version = sight.state.as_ref().and_then(|state| state.version);
+        let mut swept = Swept { trouble: sight.trouble.clone(), version, ..Swept::default() };
         for waiting in &sight.waiting {
             match scope.known.iter().find(|approval| is_same(approval, waiting)) {
                 Some(approval) => {
                     self.see_again(scope, sight, waiting, approval).await?;
                     swept.seen.push((approval.id, waiting.seen_at));
                 }
-                None if self.open(scope, sight, waiting).await? => swept.opened += 1,
-                None => {}
+                None => {
+                    if let Some(new) = self.open(scope, sight, waiting).await? {
+                        swept.note_opening(&new, sight.began);
+                    }
+                }
             }
         }
         let ended = scope.known.iter().filter(|it| !sight.waiting.iter().any(|waiting| is_same(it, waiting)));
@@ -91,7 +110,8 @@ impl Reader {
             let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, strict).await?;
             self.described(scope, state, (waiting, &facts), (approval.id, approval.found_at)).await?
         } else {
-            Approval { details: retold(scope, state, waiting, approval).await, ..approval.clone() }
+            let details = retold(scope, state, waiting, approval).await;
+            self.with_told_deadline(scope.pool, Approval { details, ..approval.clone() }).await?
         };
         now.seen_open_at = approval.seen_open_at.max(waiting.seen_at);
         if strict || now != (Approval { seen_open_at: now.seen_open_at, ..approval.clone() }) {
@@ -101,15 +121,20 @@ impl Reader {
         Ok(())
     }
 
-    /// A request that is not among those known as open. False: it is known as ended, or somebody else just wrote it down.
-    async fn open(&self, scope: &Scope<'_>, sight: &Sight, waiting: &Waiting) -> Result<bool, RefreshError> {
+    /// A request that is not among those known as open. None: it is known as ended, or somebody else just wrote it down.
+    async fn open(
+        &self,
+        scope: &Scope<'_>,
+        sight: &Sight,
+        waiting: &Waiting,
+    ) -> Result<Option<Approval>, RefreshError> {
         let gate = gate_of(scope, waiting);
         let earlier = {
             let mut conn = scope.pool.acquire().await?;
             approvals::find_by_token(&mut conn, &gate, &waiting.token).await?
         };
         if earlier.as_ref().is_some_and(|earlier| !may_be_found_again(earlier, waiting.seen_at)) {
-            return Ok(false);
+            return Ok(None);
         }
         let state = sight.state.as_ref();
         let facts = observe::gather(scope.gateway, scope.pipeline, waiting, state, false).await?;
@@ -129,7 +154,7 @@ impl Reader {
             record::opened(&mut tx, &self.0.random, &new).await?;
         }
         tx.commit().await?;
-        Ok(is_news)
+        Ok(is_news.then_some(new))
     }
 
     async fn described(
@@ -145,7 +170,7 @@ impl Reader {
         };
         let (place, pipeline) = (scope.place, scope.pipeline);
         let scene = Scene { place, pipeline, setting: setting.as_ref(), waiting, state, facts };
-        Ok(describe(&scene, id, found_at))
+        Ok(self.with_told_deadline(scope.pool, describe(&scene, id, found_at)).await?)
     }
 
     /// Ends an approval, unless a decision made here may have been what ended it, or a read newer than the one of `began`

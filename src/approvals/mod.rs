@@ -13,10 +13,14 @@ mod observe;
 mod parallel;
 mod record;
 mod stages;
+mod tags;
+mod told;
+pub mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::SignedDuration;
 use sqlx::PgConnection;
 
 pub use crate::domain::details::Details;
@@ -33,7 +37,7 @@ use crate::domain::approval::AtAws;
 use crate::domain::ids::{ApprovalId, PipelineName, SourceName};
 use crate::random::Random;
 use crate::store::pipelines::Pipeline;
-use crate::store::{approvals, pipelines, sources};
+use crate::store::{approvals, events, pipelines, sources};
 use apply::Scope;
 use fate::Ending;
 use observe::Place;
@@ -41,6 +45,10 @@ use parallel::RunsSeen;
 
 /// What stands for an account that nobody has named yet.
 const UNKNOWN_ACCOUNT: &str = "unknown";
+/// How long what was announced is kept after it was of use.
+const ANNOUNCED_LIVES: SignedDuration = SignedDuration::from_hours(1);
+/// How long a deadline is kept for a request that is not seen.
+const TOLD_LIVES: SignedDuration = SignedDuration::from_hours(24);
 
 /// Why an approval could not be read again.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +167,24 @@ impl Reader {
     pub async fn likely_fate(&self, approval: &Approval) -> Result<Fate, ReadError> {
         let gateway = self.urgent(&approval.gate.source)?;
         Ok(fate::find_ending(&gateway, approval, None).await?.fate)
+    }
+
+    /// Forgets deadlines and looks that are over.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn forget_announced(&self) -> sqlx::Result<()> {
+        let now = self.0.clock.now();
+        let mut conn = self.0.database.pages.acquire().await?;
+        let before = |lives| now.checked_sub(lives).unwrap_or(now);
+        events::delete_before(&mut conn, before(ANNOUNCED_LIVES), before(TOLD_LIVES)).await
+    }
+
+    /// Makes a look at a pipeline forget what it saw in running runs: something is said to have changed in one of them.
+    pub(crate) fn look_afresh(&self, source: &SourceName, pipeline: &PipelineName) {
+        if let Some(seen) = self.runs().get_mut(&(source.clone(), pipeline.clone())) {
+            seen.look_into_all_again();
+        }
     }
 
     /// Reads one pipeline for a sweep and writes what was seen.

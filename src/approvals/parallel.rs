@@ -43,6 +43,11 @@ impl RunsSeen {
         !self.running.is_empty()
     }
 
+    /// Forgets when each run was last looked into.
+    pub(super) fn look_into_all_again(&mut self) {
+        self.running.values_mut().for_each(|run| run.looked_at = Timestamp::UNIX_EPOCH);
+    }
+
     /// Whether there is anything to remember.
     pub(super) fn is_worth_keeping(&self) -> bool {
         self.all_read_at.is_some()

@@ -1,4 +1,4 @@
-//! The chain, checked row by row in constant memory. Owns what "intact" means; knows nothing of where rows come from, so
+//! The chain, checked row by row in memory that grows with the keys of people and not with the log. Owns what "intact" means; knows nothing of where rows come from, so
 //! the live table and an offline export are judged by the same code.
 //!
 //! What a chain alone cannot find: a tail that was cut off together with the head, and a change after which every later
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::entry::{Entry, GENESIS, Hash, sha256};
 use super::kind::Kind;
+use super::proof::Keys;
 
 /// A stored record, as untrusted as it was read. Borrowed from what was read, since a verification takes millions apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub enum Why {
     Hash,
     /// Its payload was changed.
     PayloadHash,
+    /// The passkey's signature that it holds is none under its decision, or none of its person's (S-18).
+    Proof(&'static str),
     /// Its payload cannot be read.
     Payload(String),
     /// A copy for searching differs from the payload.
@@ -117,6 +120,7 @@ impl fmt::Display for Broken {
             Why::Link => write!(f, "link: record {seq} does not continue the record before it"),
             Why::Hash => write!(f, "hash: record {seq} was changed; its fields do not have its hash"),
             Why::PayloadHash => write!(f, "hash: the payload of record {seq} was changed"),
+            Why::Proof(reason) => write!(f, "proof: that of record {seq} does not hold: {reason}"),
             Why::Payload(reason) => write!(f, "payload: that of record {seq} cannot be read: {reason}"),
             Why::Column(name) => write!(f, "column: {name} of record {seq} differs from its payload"),
             Why::Clock => write!(f, "clock: record {seq} is not later than the record before it"),
@@ -136,14 +140,15 @@ pub struct Chain {
     clock_held: u64,
     redacted: Vec<i64>,
     untold: BTreeMap<i64, Hash>,
+    keys: Keys,
     /// Where entries are spelt.
     spelling: Vec<u8>,
 }
 
 impl Default for Chain {
     fn default() -> Self {
-        let (redacted, untold, spelling) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { seq: 0, at: Timestamp::UNIX_EPOCH, hash: GENESIS, clock_held: 0, redacted, untold, spelling }
+        let (redacted, untold, keys, spelling) = (Vec::new(), BTreeMap::new(), Keys::default(), Vec::new());
+        Self { seq: 0, at: Timestamp::UNIX_EPOCH, hash: GENESIS, clock_held: 0, redacted, untold, keys, spelling }
     }
 }
 
@@ -202,6 +207,9 @@ impl Chain {
             if telling {
                 return Err(Why::MissingPayload);
             }
+            if row.kind == Kind::FactorAdded.name() {
+                self.keys.miss();
+            }
             self.untold.insert(row.seq, payload_hash);
             return Ok(());
         };
@@ -211,10 +219,20 @@ impl Chain {
         let text = std::str::from_utf8(&stored.bytes).map_err(|error| Why::Payload(error.to_string()))?;
         let members: Members<'_> = serde_json::from_str(text).map_err(|error| Why::Payload(error.to_string()))?;
         compare(row, stored, &members)?;
+        self.check_proof(&row.kind, text).map_err(Why::Proof)?;
         if telling {
             self.settle_erasure(&members);
         }
         Ok(())
+    }
+
+    /// What a signature needs: the keys that people have, and at a decision that was signed, all of it.
+    fn check_proof(&mut self, kind: &str, payload: &str) -> Result<(), &'static str> {
+        if kind == Kind::DecisionIntended.name() && payload.contains("\"step_up\"") {
+            return self.keys.check(payload);
+        }
+        let about_factors = [Kind::FactorAdded, Kind::FactorRemoved].into_iter().find(|it| it.name() == kind);
+        about_factors.map_or(Ok(()), |kind| self.keys.note(kind, payload))
     }
 
     /// An erasure is told when a later record names it and the digest of what was erased.

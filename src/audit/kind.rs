@@ -49,6 +49,46 @@ kinds! {
     AccountChanged = "account.changed",
     AccountPasswordChanged = "account.password_changed",
     AccountPasswordReset = "account.password_reset",
+    /// Others may know it: it must be changed at the next sign-in.
+    AccountPasswordCompromised = "account.password_compromised",
+    /// Pseudonymised for good.
+    AccountDeleted = "account.deleted",
+    /// An invitation was made, or made anew.
+    AccountInvited = "account.invited",
+    /// The invited person chose how to sign in.
+    AccountInvitationAccepted = "account.invitation_accepted",
+    /// A link for a new password was made, by an admin or because somebody asked for it.
+    AccountResetStarted = "account.reset_started",
+    FactorAdded = "factor.added",
+    FactorRemoved = "factor.removed",
+    /// A passkey has another name.
+    FactorRenamed = "factor.renamed",
+    /// A second factor was wrong, replayed, or a passkey's counter went back.
+    FactorRefused = "factor.refused",
+    RecoveryCodesMade = "factor.recovery_codes_made",
+    /// Somebody proved afresh who they are (S-18).
+    SteppedUp = "session.stepped_up",
+    /// An identity of another provider became one of an account's, or ceased to be (S-21).
+    IdentityLinked = "identity.linked",
+    IdentityUnlinked = "identity.unlinked",
+    TokenCreated = "token.created",
+    TokenRevoked = "token.revoked",
+    GroupCreated = "group.created",
+    GroupChanged = "group.changed",
+    GroupRemoved = "group.removed",
+    GrantGiven = "grant.given",
+    GrantEnded = "grant.ended",
+    /// Gates ask for fresh proof from now on, or do so no longer.
+    StepUpRequired = "step_up.required",
+    StepUpLifted = "step_up.lifted",
+    /// Something holds of some gates from now on, or does so no longer.
+    GateOptionSet = "gate_option.set",
+    GateOptionEnded = "gate_option.ended",
+    /// A group is told of what nobody decides from now on, or no longer.
+    EscalationMade = "escalation.made",
+    EscalationEnded = "escalation.ended",
+    StandInNamed = "stand_in.named",
+    StandInEnded = "stand_in.ended",
     SessionStarted = "session.started",
     SessionEnded = "session.ended",
     SignInFailed = "sign_in.failed",
@@ -59,6 +99,19 @@ kinds! {
     SetupCompleted = "setup.completed",
     SourceBlind = "source.blind",
     SourceSeen = "source.seen",
+    /// An admin had a mail tried again that was not delivered.
+    MailSentAgain = "mail.sent_again",
+    /// A chat or another program is told what happens from now on, otherwise than before, or no longer.
+    ChannelMade = "channel.made",
+    ChannelChanged = "channel.changed",
+    ChannelEnded = "channel.ended",
+    /// An admin had a message sent to it that says nothing.
+    ChannelTested = "channel.tested",
+    /// An admin had a message sent to it once more.
+    ChannelSentAgain = "channel.sent_again",
+    /// A browser is told from now on what waits for its person, or no longer.
+    PushStarted = "push.started",
+    PushEnded = "push.ended",
     SettingsChanged = "settings.changed",
     /// A payload was erased by the owner; written by `audit.redact` alone.
     RecordRedacted = "record.redacted",

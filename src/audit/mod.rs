@@ -9,10 +9,11 @@ pub mod chain;
 pub mod entry;
 pub mod kind;
 pub mod payload;
+pub mod proof;
 mod stored;
 pub mod verify;
 
-pub use append::{AppendError, Appended, append};
+pub use append::{AppendError, Appended, append, append_all};
 pub use chain::{Broken, Intact, Verdict, Why};
 pub use kind::Kind;
 pub use payload::{BadPayload, Payload};

@@ -10,16 +10,19 @@ use comfy_table::Table;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::opening::{ConfigFile, database_settings, finish};
+use super::opening::{ConfigFile, finish, load_account, open_accounts, with_database};
 use super::{complain, say};
-use crate::accounts::admin::{AccountView, NewAccount};
-use crate::accounts::{Accounts, By, Settings};
+use crate::access::Access;
+use crate::accounts::admin::{AccountView, AdminError, NewAccount};
+use crate::accounts::invitations::NewPerson;
+use crate::accounts::{Accounts, By};
 use crate::clock::Clock;
-use crate::database::migrate::load_state;
-use crate::database::{Database, Role as DatabaseRole, open};
+use crate::config::Config;
+use crate::database::Database;
 use crate::domain::ids::AccountId;
-use crate::domain::people::Role;
+use crate::domain::people::{Role, Roles};
 use crate::random::Random;
+use crate::store::access::grants::To;
 
 /// Adds people, takes them away, and gives them new passwords.
 #[derive(Debug, Args)]
@@ -36,6 +39,7 @@ pub(super) struct Account {
 #[derive(Debug, Subcommand)]
 enum AccountCommand {
     Create(Create),
+    Invite(Invite),
     List(List),
     /// Disable an account: its person is signed out everywhere at once
     #[command(after_help = "Example:\n  countersign account disable --email anna@example.org")]
@@ -44,12 +48,20 @@ enum AccountCommand {
     #[command(after_help = "Example:\n  countersign account enable --email anna@example.org")]
     Enable(Whose),
     ResetPassword(ResetPassword),
+    /// Mark an account's password as known to others: its person is signed out everywhere and must choose another
+    #[command(after_help = "Example:\n  countersign account mark-compromised --email anna@example.org")]
+    MarkCompromised(Whose),
+    /// Take all second factors of an account away, for a person who has lost them, and sign them out everywhere
+    #[command(after_help = "Example:\n  countersign account reset-factors --email anna@example.org")]
+    ResetFactors(Whose),
+    BreakGlass(BreakGlass),
 }
 
 /// Add an account
 ///
 /// Without --password-stdin a password is made up and printed once, alone, on standard output; it serves for 24 hours
-/// and must be changed at the first sign-in.
+/// and must be changed at the first sign-in. The first approver, made while no grant was ever given, may decide every gate;
+/// others need a grant.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   countersign account create --email anna@example.org --name 'Anna Schmidt' --role approver
@@ -65,6 +77,24 @@ struct Create {
     roles: Vec<Role>,
     #[command(flatten)]
     password: Password,
+}
+
+/// Invite somebody: an account whose person chooses how to sign in
+///
+/// Prints a link once, alone, on standard output; it serves for 24 hours. Where mail is configured, it is sent to the
+/// person as well. For somebody who was invited and has not accepted, it makes a new link, and the old one is dead.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  countersign account invite --email anna@example.org --name 'Anna Schmidt' --role approver")]
+struct Invite {
+    #[command(flatten)]
+    whose: Whose,
+    /// The person's name, as far as it is known; they may change it when they accept
+    #[arg(long)]
+    name: String,
+    /// What the person may do; may be given several times
+    #[arg(long = "role", value_name = "ROLE", required = true, value_enum)]
+    roles: Vec<Role>,
 }
 
 /// List all accounts
@@ -89,6 +119,22 @@ struct ResetPassword {
     password: Password,
 }
 
+/// Mark an account as one for emergencies
+///
+/// Where `sign_in.local` is false, these accounts alone may still sign in with their password: keep one whose password
+/// lies in a safe. The account made at /setup is one from the start.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  countersign account break-glass --email emergency@example.org
+  countersign account break-glass --email anna@example.org --off")]
+struct BreakGlass {
+    #[command(flatten)]
+    whose: Whose,
+    /// It is one no longer
+    #[arg(long)]
+    off: bool,
+}
+
 #[derive(Debug, Args)]
 struct Whose {
     /// The account's e-mail address
@@ -105,46 +151,73 @@ struct Password {
 
 impl Account {
     pub(super) fn run(self) -> ExitCode {
-        finish(self.execute())
-    }
-
-    async fn execute(self) -> anyhow::Result<ExitCode> {
-        let (config, environment) = self.config.load()?;
-        let settings = database_settings(&config, &environment);
-        let opened = open(&settings, DatabaseRole::App, |step| complain(step)).await?;
-        let problem = load_state(&mut opened.connect().await?).await?.problem();
-        let database = Database::open(&opened.options);
-        let accounts = Accounts::new(database.clone(), Clock::system(), Random::system(), Settings::of(&config));
-        let done = match problem {
-            Some(problem) => Err(anyhow::Error::msg(problem)),
-            None => self.command.execute(&accounts).await,
-        };
-        database.close().await;
-        opened.close().await?;
-        done.map(|()| ExitCode::SUCCESS)
+        finish(with_database(&self.config, async |config, database| self.command.execute(config, database).await))
     }
 }
 
 impl AccountCommand {
-    async fn execute(self, accounts: &Accounts) -> anyhow::Result<()> {
+    async fn execute(self, config: &Config, database: &Database) -> anyhow::Result<()> {
+        let accounts = &open_accounts(config, database).await?;
+        let access = Access::new(database.clone(), Clock::system(), Random::system());
         match self {
-            Self::Create(create) => create.execute(accounts).await,
+            Self::Create(create) => create.execute(accounts, &access).await,
+            Self::Invite(invite) => invite.execute(accounts).await,
             Self::List(list) => list.execute(accounts).await,
             Self::Disable(whose) => whose.disable(accounts).await,
             Self::Enable(whose) => whose.enable(accounts).await,
             Self::ResetPassword(reset) => reset.execute(accounts).await,
+            Self::MarkCompromised(whose) => whose.mark_compromised(accounts).await,
+            Self::ResetFactors(whose) => whose.reset_factors(accounts).await,
+            Self::BreakGlass(mark) => mark.execute(accounts).await,
         }
     }
 }
 
 impl Create {
+    async fn execute(self, accounts: &Accounts, access: &Access) -> anyhow::Result<()> {
+        let roles: Roles = self.roles.iter().copied().collect();
+        let email = self.whose.email.trim().to_owned();
+        let new = NewAccount { email: self.whose.email, name: self.name, roles, password: self.password.read()? };
+        let (id, made_up) = accounts.create(&By::Operator, new).await?;
+        complain(format_args!("Created {email} ({}).", roles.names().join(", ")));
+        if roles.has(Role::Approver) {
+            let has_grant = access.list_grants().await?.iter().any(|grant| grant.to == To::Person(id));
+            complain(match has_grant {
+                true => "The first approver may decide every gate.".to_owned(),
+                false => format!("No grant lets them decide anything yet: countersign grant add --email {email} …"),
+            });
+        }
+        tell(made_up.as_ref(), "at the first sign-in, within 24 hours");
+        Ok(())
+    }
+}
+
+impl Invite {
     async fn execute(self, accounts: &Accounts) -> anyhow::Result<()> {
         let roles = self.roles.iter().copied().collect();
         let email = self.whose.email.trim().to_owned();
-        let new = NewAccount { email: self.whose.email, name: self.name, roles, password: self.password.read()? };
-        let (_, made_up) = accounts.create(&By::Operator, new).await?;
-        complain(format_args!("Created {email} ({}).", roles.names().join(", ")));
-        tell(made_up.as_ref(), "at the first sign-in, within 24 hours");
+        let new = NewPerson { email: self.whose.email, name: self.name, roles };
+        let invited = match accounts.invite(&By::Operator, new).await {
+            Err(AdminError::EmailTaken) => {
+                let id = accounts.find_invited(&email).await?.ok_or(AdminError::EmailTaken)?;
+                let again = accounts.invite_again(&By::Operator, id).await?;
+                complain(format_args!(
+                    "{email} was invited before, and is so again; name and roles stay as they were."
+                ));
+                again
+            }
+            invited => {
+                let invited = invited?;
+                complain(format_args!("Invited {email} ({}).", roles.names().join(", ")));
+                invited
+            }
+        };
+        complain(if invited.mailed {
+            "A mail with this link is on its way. It serves once, for 24 hours:"
+        } else {
+            "No mail is configured: hand this link over. It serves once, for 24 hours:"
+        });
+        say(invited.link.expose_secret());
         Ok(())
     }
 }
@@ -159,6 +232,21 @@ impl ResetPassword {
     }
 }
 
+impl BreakGlass {
+    async fn execute(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let id = self.whose.find(accounts).await?;
+        let done = accounts.set_break_glass(&By::Operator, id, !self.off).await?;
+        let email = self.whose.email.trim();
+        complain(match (done, self.off) {
+            (true, false) => format!("{email} may sign in with its password also where local sign-in is off."),
+            (true, true) => format!("{email} is no account for emergencies any more."),
+            (false, false) => format!("{email} was one already."),
+            (false, true) => format!("{email} was none."),
+        });
+        Ok(())
+    }
+}
+
 /// Shows a made-up password this once.
 fn tell(made_up: Option<&SecretString>, when: &str) {
     if let Some(password) = made_up {
@@ -169,10 +257,7 @@ fn tell(made_up: Option<&SecretString>, when: &str) {
 
 impl Whose {
     async fn find(&self, accounts: &Accounts) -> anyhow::Result<AccountId> {
-        let found = accounts.find_by_email(&self.email).await?;
-        found.with_context(|| {
-            format!("There is no account {}. `countersign account list` shows all.", self.email.trim())
-        })
+        load_account(accounts, &self.email).await
     }
 
     async fn disable(&self, accounts: &Accounts) -> anyhow::Result<()> {
@@ -180,6 +265,28 @@ impl Whose {
         complain(match done {
             true => format!("Disabled {}; signed out everywhere.", self.email.trim()),
             false => format!("{} was disabled already.", self.email.trim()),
+        });
+        Ok(())
+    }
+
+    async fn mark_compromised(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let done = accounts.mark_compromised(&By::Operator, self.find(accounts).await?).await?;
+        let email = self.email.trim();
+        complain(match done {
+            true => format!("{email} is signed out everywhere, and must choose another password at the next sign-in."),
+            false => format!("{email} must choose another password already."),
+        });
+        Ok(())
+    }
+
+    async fn reset_factors(&self, accounts: &Accounts) -> anyhow::Result<()> {
+        let done = accounts.reset_factors(&By::Operator, self.find(accounts).await?).await?;
+        let email = self.email.trim();
+        complain(match done {
+            true => format!(
+                "{email} has no second factor any more and is signed out everywhere. Admins add a new one first."
+            ),
+            false => format!("{email} had no second factor."),
         });
         Ok(())
     }

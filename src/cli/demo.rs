@@ -13,16 +13,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::opening::{database_settings, finish};
 use super::{say, serve};
+use crate::access::Access;
 use crate::accounts::admin::NewAccount;
 use crate::accounts::{Accounts, By};
 use crate::clock::Clock;
-use crate::config::{Config, DatabaseConfig, Environment, LogFormat, SessionConfig, default_data_dir};
+use crate::config::{
+    ChannelsConfig, Config, DatabaseConfig, Environment, HooksConfig, LogFormat, MailConfig, PushConfig, SessionConfig,
+    SignInConfig, default_data_dir,
+};
 use crate::database::private::PrivatePostgres;
 use crate::database::{Patience, Serving, open_for_serving};
 use crate::demo::{self, Memory, Place};
 use crate::domain::people::Roles;
 use crate::random::Random;
 use crate::simulator::{Diary, Simulator, SimulatorHandle};
+use crate::store::access::grants::To;
 use crate::web::duties::Duties;
 use crate::web::{App, Running};
 use crate::{shutdown, telemetry};
@@ -102,13 +107,21 @@ impl Stage {
             listen: portal,
             public_url: None,
             data_dir: Some(place.dir().to_owned()),
+            secret_key_file: None,
             poll_interval: SignedDuration::from_secs(5),
+            queue_poll_interval: SignedDuration::from_mins(2),
             farewell: None,
             log: demo.log.clone(),
             log_format: LogFormat::Human,
             trusted_proxies: Vec::new(),
             database: DatabaseConfig { postgres_bin: demo.postgres_bin.clone(), ..DatabaseConfig::default() },
             session: SessionConfig { idle: SignedDuration::from_hours(1), absolute: SignedDuration::from_hours(12) },
+            mail: MailConfig::default(),
+            sign_in: SignInConfig::default(),
+            sso: Vec::new(),
+            hooks: HooksConfig::default(),
+            channels: ChannelsConfig::default(),
+            push: PushConfig::default(),
             sources,
         };
         say("  starting a PostgreSQL of its own");
@@ -129,7 +142,7 @@ impl Stage {
     async fn play(self, place: &Place, listener: TcpListener) -> anyhow::Result<Playing> {
         say("  starting the portal");
         let (state, watcher) = serve::assemble(self.config, self.opened.database, Patience::begin()).await?;
-        admit(&state.accounts, &self.memory).await?;
+        admit(&state.accounts, &state.access, &self.memory).await?;
         // Once before anybody looks, so that the first page already shows what waits.
         watcher.register().await?;
         watcher.activate().await;
@@ -197,8 +210,8 @@ fn serve_reviews(listener: TcpListener, simulator: SimulatorHandle, stop: Cancel
     });
 }
 
-/// Makes the accounts that are missing.
-async fn admit(accounts: &Accounts, memory: &Memory) -> anyhow::Result<()> {
+/// Makes the accounts that are missing, with what each may decide.
+async fn admit(accounts: &Accounts, access: &Access, memory: &Memory) -> anyhow::Result<()> {
     for person in &memory.sign_ins {
         if accounts.find_by_email(&person.email).await?.is_some() {
             continue;
@@ -206,7 +219,12 @@ async fn admit(accounts: &Accounts, memory: &Memory) -> anyhow::Result<()> {
         let roles = person.roles.iter().fold(Roles::default(), |roles, role| roles.with(*role));
         let (email, name) = (person.email.clone(), person.name.clone());
         let password = Some(person.password.clone().into());
-        accounts.create(&By::Operator, NewAccount { email, name, roles, password }).await?;
+        let (account, _) = accounts.create(&By::Operator, NewAccount { email, name, roles, password }).await?;
+        let has_grant = access.list_grants().await?.iter().any(|grant| grant.to == To::Person(account));
+        // The first approver of a portal may decide everything anyway.
+        for asked in person.grants().into_iter().filter(|_| !has_grant) {
+            access.give(&By::Operator, &asked).await?;
+        }
     }
     Ok(())
 }

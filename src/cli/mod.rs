@@ -5,11 +5,13 @@ mod account;
 mod audit;
 mod demo;
 mod descriptors;
+mod grant;
 mod healthcheck;
 mod migrate;
 mod opening;
 mod serve;
 mod simulate;
+mod token;
 
 use std::process::ExitCode;
 
@@ -34,9 +36,11 @@ enum Command {
     #[command(hide = true)]
     PostgresGuard(GuardArgs),
     Demo(demo::Demo),
+    Grant(grant::Grant),
     Healthcheck(healthcheck::Healthcheck),
     Serve(serve::Serve),
     Simulate(simulate::Simulate),
+    Token(token::Token),
 }
 
 /// Runs the command line this process was started with.
@@ -49,9 +53,11 @@ pub fn main() -> ExitCode {
         Command::Migrate(migrate) => migrate.run(),
         Command::PostgresGuard(args) => guard::run(&args),
         Command::Demo(demo) => demo.run(),
+        Command::Grant(grant) => grant.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Serve(serve) => serve.run(),
         Command::Simulate(simulate) => simulate.run(),
+        Command::Token(token) => token.run(),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::descriptors;
 use super::opening::{ConfigFile, database_settings, finish};
 use super::say;
+use crate::accounts::seal::open_sealer;
 use crate::accounts::{Accounts, Settings, Unavailable};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -66,6 +67,7 @@ impl Serve {
         let (state, watcher) = assemble(config, opened.database, patience).await?;
         let duties = Duties::start(&state, watcher);
         offer_setup(&state, patience).await?;
+        warn_if_locked_out(&state, patience).await?;
         let running = App::start(state, listener)?;
         say(format_args!("Countersign is at {}", running.state.config.public_url()));
         stop.cancelled().await;
@@ -99,7 +101,8 @@ pub(super) async fn assemble(
     let (clock, random) = (Clock::system(), Random::system());
     let follow = async || duties::follow_database_clock(&database, &clock).await;
     patience.keep(is_passing, follow).await.context("The database's clock cannot be read")?;
-    let accounts = Accounts::new(database.clone(), clock.clone(), random.clone(), Settings::of(&config));
+    let sealer = open_sealer(&database, config.secret_key_file.as_deref(), &clock, &random).await?;
+    let accounts = Accounts::new(database.clone(), clock.clone(), random.clone(), Settings::of(&config), sealer);
     let aws = codepipeline::Settings::default();
     Ok(AppState::assemble(Parts { config, database, clock, random, accounts, aws }).await?)
 }
@@ -114,6 +117,18 @@ async fn offer_setup(state: &AppState, patience: Patience) -> anyhow::Result<()>
             state.config.public_url(),
             secret.expose_secret()
         ));
+    }
+    Ok(())
+}
+
+/// Where passwords are off, somebody must be able to get in when the identity provider fails.
+async fn warn_if_locked_out(state: &AppState, patience: Patience) -> anyhow::Result<()> {
+    let look = async || state.accounts.nobody_could_break_in().await;
+    if patience.keep(Unavailable::is_passing, look).await? {
+        tracing::warn!(
+            "sign_in.local is false and there is no enabled account for emergencies: if the identity provider fails, nobody \
+             gets in. `countersign account break-glass --email …` marks one"
+        );
     }
     Ok(())
 }

@@ -4,12 +4,12 @@ use aws_sdk_codepipeline::config::interceptors::BeforeDeserializationInterceptor
 use aws_sdk_codepipeline::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_codepipeline::error::BoxError;
 
-/// The most bytes of an answer that are read.
-const LARGEST_ANSWER: u64 = 8 << 20;
+/// The most bytes of an answer of CodePipeline's that are read.
+pub(super) const LARGEST_ANSWER: u64 = 8 << 20;
 
-/// Refuses to read an answer that says it is larger than any real one (U-04). An endless one ends with the attempt's time.
+/// Refuses to read an answer that says it has more bytes than this, more than any real one (U-04). An endless one ends with the attempt's time.
 #[derive(Debug)]
-pub(super) struct BodyLimit;
+pub(super) struct BodyLimit(pub u64);
 
 impl Intercept for BodyLimit {
     fn name(&self) -> &'static str {
@@ -24,7 +24,7 @@ impl Intercept for BodyLimit {
     ) -> Result<(), BoxError> {
         let length = context.response().headers().get("content-length").and_then(|text| text.parse::<u64>().ok());
         match length {
-            Some(length) if length > LARGEST_ANSWER => Err(format!("the answer has {length} bytes").into()),
+            Some(length) if length > self.0 => Err(format!("the answer has {length} bytes").into()),
             _ => Ok(()),
         }
     }

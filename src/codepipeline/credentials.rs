@@ -13,8 +13,9 @@ use aws_sdk_codepipeline::config::{Credentials, ProvideCredentials, SharedCreden
 use aws_sdk_codepipeline::error::DisplayErrorContext;
 use secrecy::ExposeSecret;
 
-use super::body_limit::BodyLimit;
+use super::body_limit::{BodyLimit, LARGEST_ANSWER};
 use super::error::clip;
+use super::queue;
 use crate::config::SourceConfig;
 
 /// Under which name the watcher's reads appear in CloudTrail when a role is assumed.
@@ -60,6 +61,8 @@ pub(super) struct Connection {
     /// For reads: with the role's credentials where a role is assumed.
     pub(super) reads: Client,
     pub(super) sts: aws_sdk_sts::Client,
+    /// For the source's queue, where it has one.
+    pub(super) queue: Option<aws_sdk_sqs::Client>,
 }
 
 impl Connection {
@@ -70,11 +73,13 @@ impl Connection {
             Some(role) => sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(role)).build(),
             None => sdk.clone(),
         };
-        Ok(Self { region, reads: client(&acting, settings.attempt, None), sts: aws_sdk_sts::Client::new(&acting), sdk })
+        let (reads, sts) = (client(&acting, settings.attempt, None), aws_sdk_sts::Client::new(&acting));
+        let queue = queue::client(source, &acting, settings.attempt);
+        Ok(Self { region, reads, sts, queue, sdk })
     }
 
-    /// Credentials for one decision. With a role, the session carries `session_name` into CloudTrail (D-08).
-    pub(super) async fn decision_credentials(
+    /// Credentials for one act, such as a decision. With a role, the session carries `session_name` into CloudTrail (D-08).
+    pub(super) async fn credentials_for(
         &self,
         source: &SourceConfig,
         session_name: &str,
@@ -135,7 +140,7 @@ fn client(sdk: &SdkConfig, attempt: Duration, credentials: Option<Credentials>) 
     let timeouts =
         sdk.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder).operation_timeout(attempt);
     let mut config = aws_sdk_codepipeline::config::Builder::from(sdk)
-        .interceptor(BodyLimit)
+        .interceptor(BodyLimit(LARGEST_ANSWER))
         // The gateway repeats reads itself, so that its pace sees every throttled one; decisions are never repeated.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts.build());

@@ -85,6 +85,7 @@ fn by_code(action: &'static str, code: Option<&str>, message: Option<&str>, stat
         | "Throttling"
         | "ThrottledException"
         | "RequestThrottledException"
+        | "RequestThrottled"
         | "TooManyRequestsException"
         | "RequestLimitExceeded" => ReadError::Throttled,
         "UnrecognizedClientException"
@@ -99,7 +100,10 @@ fn by_code(action: &'static str, code: Option<&str>, message: Option<&str>, stat
         | "MissingAuthenticationTokenException"
         | "MissingAuthenticationToken"
         | "InvalidClientTokenId" => ReadError::Credentials(message()),
-        "PipelineNotFoundException" | "PipelineVersionNotFoundException" => ReadError::Gone(Missing::Pipeline),
+        "PipelineNotFoundException" | "PipelineVersionNotFoundException" | "ResourceNotFoundException" => {
+            ReadError::Gone(Missing::Pipeline)
+        }
+        "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => ReadError::Gone(Missing::Queue),
         "PipelineExecutionNotFoundException" => ReadError::Gone(Missing::Execution),
         _ if status == Some(429) => ReadError::Throttled,
         _ if status.is_some_and(|status| status >= 500) => ReadError::Unreachable(message()),
@@ -109,7 +113,8 @@ fn by_code(action: &'static str, code: Option<&str>, message: Option<&str>, stat
 
 impl ReadError {
     /// Whether the same read may work a moment later.
-    pub(super) fn is_passing(&self) -> bool {
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
         matches!(self, Self::Throttled | Self::Unreachable(_))
     }
 

@@ -210,6 +210,7 @@ pub enum ReadError {
 pub enum Missing {
     Pipeline,
     Execution,
+    Queue,
 }
 
 impl fmt::Display for Missing {
@@ -217,6 +218,7 @@ impl fmt::Display for Missing {
         f.write_str(match self {
             Self::Pipeline => "pipeline",
             Self::Execution => "pipeline execution",
+            Self::Queue => "queue",
         })
     }
 }

@@ -38,7 +38,7 @@ impl Gateway {
     async fn attempt(&self, submission: &Submission) -> Answer {
         let started = Instant::now();
         let connection = self.connection();
-        let fetching = connection.decision_credentials(self.source(), &submission.session_name);
+        let fetching = connection.credentials_for(self.source(), &submission.session_name);
         let credentials = match tokio::time::timeout(self.settings().attempt, fetching).await {
             Ok(Ok(credentials)) => credentials,
             Ok(Err(message)) => return Answer::never_left(&message),

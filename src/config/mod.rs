@@ -2,8 +2,14 @@
 //! explaining mistakes; every message names the key, what is wrong with it and a value that would work. It never reads
 //! the process environment by itself (the caller hands it in) and never prints a secret.
 
+mod channels;
+mod hooks;
+mod hosts;
 mod load;
+mod mail;
+mod push;
 mod source;
+mod sso;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,8 +21,13 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
+pub use channels::ChannelsConfig;
+pub use hooks::HooksConfig;
 pub use load::{BadConfig, Environment};
+pub use mail::{Channel, MailConfig, MailServer};
+pub use push::PushConfig;
 pub use source::{Credentials, Matcher, SourceConfig};
+pub use sso::{EmailVerified, SecondFactor, SignInConfig, SsoConfig};
 
 const FAREWELL: SignedDuration = SignedDuration::from_secs(5);
 
@@ -33,9 +44,17 @@ pub struct Config {
     /// Where the private Postgres and local secrets live. Default: the platform's place for such data.
     #[serde(default)]
     pub data_dir: Option<PathBuf>,
+    /// A file with the key that secrets are sealed with: 32 bytes in base64. Absent: the portal makes one and keeps it in
+    /// the database. `COUNTERSIGN_SECRET_KEY_FILE`.
+    #[serde(default)]
+    pub secret_key_file: Option<PathBuf>,
     /// How often each source is read through. 1 s to 1 h.
     #[serde(default = "default_poll_interval")]
     pub poll_interval: SignedDuration,
+    /// How often a source is read through while its queue (`sources.queue_url`) is heard. 1 s to 1 h, never more often than
+    /// `poll_interval`.
+    #[serde(default = "default_queue_poll_interval")]
+    pub queue_poll_interval: SignedDuration,
     /// How long the portal goes on serving after it was told to stop, so that a balancer notices first. At most 1 min.
     /// Default: 5 s with a `public_url`, nothing without.
     #[serde(default)]
@@ -52,6 +71,19 @@ pub struct Config {
     pub database: DatabaseConfig,
     #[serde(default)]
     pub session: SessionConfig,
+    #[serde(default)]
+    pub mail: MailConfig,
+    #[serde(default)]
+    pub sign_in: SignInConfig,
+    /// The identity providers that people may sign in with.
+    #[serde(default)]
+    pub sso: Vec<SsoConfig>,
+    #[serde(default)]
+    pub hooks: HooksConfig,
+    #[serde(default)]
+    pub channels: ChannelsConfig,
+    #[serde(default)]
+    pub push: PushConfig,
     /// Empty: one source, `default`, from the SDK's own environment.
     #[serde(default)]
     pub sources: Vec<SourceConfig>,
@@ -113,6 +145,10 @@ fn default_listen() -> SocketAddr {
 
 fn default_poll_interval() -> SignedDuration {
     SignedDuration::from_secs(15)
+}
+
+fn default_queue_poll_interval() -> SignedDuration {
+    SignedDuration::from_mins(2)
 }
 
 fn default_log() -> String {

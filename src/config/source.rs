@@ -32,6 +32,9 @@ pub struct SourceConfig {
     /// Another implementation of the API, for this source alone. `AWS_ENDPOINT_URL_CODEPIPELINE` does it for all.
     #[serde(default)]
     pub endpoint_url: Option<Url>,
+    /// The SQS queue in which AWS announces what happens in this source. Absent: it is only polled.
+    #[serde(default)]
+    pub queue_url: Option<Url>,
     /// Names of pipelines to watch, with `*` and `?`. Empty: all.
     #[serde(default)]
     pub include: Vec<String>,
@@ -71,6 +74,7 @@ impl SourceConfig {
             profile: None,
             credentials: None,
             endpoint_url: None,
+            queue_url: None,
             include: Vec::new(),
             exclude: Vec::new(),
             max_reads_per_second: default_max_reads(),
@@ -109,8 +113,28 @@ impl SourceConfig {
         if !(1..=1000).contains(&self.max_reads_per_second) {
             return Err("`max_reads_per_second` must be between 1 and 1000".into());
         }
+        self.queue_url.as_ref().map_or(Ok(()), check_queue)?;
         self.matcher().map(|_| ())
     }
+}
+
+fn check_queue(url: &Url) -> Result<(), String> {
+    let is_local = url.host().is_some_and(|host| match host {
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+        url::Host::Domain(name) => name == "localhost",
+    });
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if !is_plain || url.path().len() < 2 || !(url.scheme() == "https" || (url.scheme() == "http" && is_local)) {
+        return Err(format!(
+            "`queue_url` must be the address that SQS gives the queue, such as \
+             https://sqs.eu-west-1.amazonaws.com/111122223333/countersign, not \"{url}\""
+        ));
+    }
+    if url.path().ends_with(".fifo") {
+        return Err("`queue_url` must be a standard queue: in a FIFO queue one message holds up others".into());
+    }
+    Ok(())
 }
 
 /// Include and exclude patterns, ready to be asked.

@@ -23,8 +23,11 @@ const READS: u32 = 5;
 const PAGES: u32 = 6;
 const DECISIONS: u32 = 4;
 
-/// How long a pool is waited for: a free connection, proof that it works, or a new one.
+/// How long a request waits for a pool: for a free connection, proof that it works, or a new one.
 const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a command waits for the same. Nobody holds a page open for it, and an operator whose server is busy is helped
+/// by a slow answer, not by a quick refusal.
+const COMMAND_ACQUIRE: Duration = Duration::from_secs(30);
 /// How long a statement of a serving session may take.
 pub const STATEMENT_TIMEOUT: &str = "5s";
 /// How long an idle connection may take to prove that it works, so that there is time left for a new one.
@@ -128,11 +131,22 @@ impl Database {
     /// Makes the pools without connecting yet: a server that is away makes the first request fail, not this call.
     #[must_use]
     pub fn open(options: &PgConnectOptions) -> Self {
+        Self::open_waiting(options, ACQUIRE)
+    }
+
+    /// As [`Database::open`], for a command instead of requests: waits for a connection up to 30 s instead of 2 s.
+    #[must_use]
+    pub fn open_for_command(options: &PgConnectOptions) -> Self {
+        Self::open_waiting(options, COMMAND_ACQUIRE)
+    }
+
+    fn open_waiting(options: &PgConnectOptions, acquire: Duration) -> Self {
         let pulse = Pulse::default();
+        let waiting = |size| pool(size, acquire, &pulse);
         Self {
-            reads: looking(READS, options, &pulse),
-            pages: writing(PAGES, options, &pulse),
-            decisions: writing(DECISIONS, options, &pulse),
+            reads: looking(waiting(READS), options, &pulse),
+            pages: writing(waiting(PAGES), options, &pulse),
+            decisions: writing(waiting(DECISIONS), options, &pulse),
             listening: options.clone(),
             pulse,
         }
@@ -175,11 +189,11 @@ impl Database {
 
 /// No step of borrowing or giving back waits for ever: a server that has frozen takes no connection with it. (The one
 /// wait without a limit, the pool's own look at a connection after `after_release`, follows an answer of this instant.)
-fn pool(size: u32, pulse: &Pulse) -> PgPoolOptions {
+fn pool(size: u32, acquire: Duration, pulse: &Pulse) -> PgPoolOptions {
     let pulse = pulse.clone();
     PgPoolOptions::new()
         .max_connections(size)
-        .acquire_timeout(ACQUIRE)
+        .acquire_timeout(acquire)
         // The pool's own test has no limit but the whole patience, which would be spent on the first dead connection.
         .test_before_acquire(false)
         .before_acquire(move |connection, meta| {
@@ -195,9 +209,9 @@ fn pool(size: u32, pulse: &Pulse) -> PgPoolOptions {
 }
 
 /// Connections that cannot write. Asked for only after the server proved that it takes writes from others.
-fn looking(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+fn looking(pool: PgPoolOptions, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
     let felt = pulse.clone();
-    pool(size, pulse)
+    pool
         // A look that was dropped because the server fell silent leaves a connection on which the pool would wait for ever.
         .after_release(move |_, meta| {
             let trusted = felt.trusts(meta.age);
@@ -212,10 +226,9 @@ fn looking(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
         .connect_lazy_with(serving(options.clone()))
 }
 
-fn writing(size: u32, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
+fn writing(pool: PgPoolOptions, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
     let felt = pulse.clone();
-    pool(size, pulse)
-        .after_connect(|connection, _| Box::pin(pulse::refuse_read_only(connection)))
+    pool.after_connect(|connection, _| Box::pin(pulse::refuse_read_only(connection)))
         // P-03: a `begin` cancelled on its way leaves an open transaction in the pool (sqlx#4393), and the next writer's
         // "ok" would vanish with it. `BEGIN` first, because a bare `ROLLBACK` outside a transaction puts a warning into
         // the server's log for every request. The round trip is spent after the borrower has gone on. Connections that

@@ -6,56 +6,78 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::payload::Intended;
+use super::step_up::Shown;
 use super::{Ask, DecideError, Decisions, pace};
+use crate::access::right::{AsWhom, Refusal, Tagged, Wanted, hold_right};
 use crate::approvals::Approval;
 use crate::audit::{Kind, Payload};
 use crate::domain::approval::Standing;
-use crate::domain::decision::State;
+use crate::domain::decision::{Maker, State};
 use crate::domain::ids::{AccountId, DecisionId, sha256};
-use crate::domain::people::{Approver, Person, Role};
+use crate::domain::people::Approver;
 use crate::domain::summary::Summary;
 use crate::store::approvals;
 use crate::store::decisions as table;
 use crate::store::decisions::intake::{self, KeptKey, LockedApproval, NewDecision};
 
 impl Decisions {
-    /// Commits the intent. The flag is false when the same form had already been committed.
+    /// Commits the intent, with the right to it held until then (S-32). The flag is false when the same form had already
+    /// been committed.
     pub(super) async fn commit_intent(
         &self,
         by: &Approver,
-        ask: &Ask,
-        words: &Summary,
+        (ask, words, shown): (&Ask, &Summary, &Shown),
         live: &Approval,
-    ) -> Result<(DecisionId, bool), DecideError> {
+        tagged: &Tagged,
+    ) -> Result<Result<(DecisionId, bool), Refusal>, DecideError> {
         let person = by.person();
         let now = self.0.clock.now();
         let id = DecisionId(self.0.random.uuid_v7(now));
-        let payload = Payload::new(&self.0.random, &Intended::new(id, person, ask, words.as_str(), live))
-            .map_err(|error| unrecordable(&error))?;
 
         let until = Instant::now() + pace::WAITING;
         let mut tx = self.0.pool.begin().await?;
         limit(&mut tx, until).await?;
-        lock_right(&mut tx, person).await?;
+        let (account, name, as_whom) = (person.account, person.name.as_str(), AsWhom::Anybody);
+        let wanted = Wanted { account, name, gate: &live.gate, tagged, as_whom };
+        let right = match hold_right(&mut tx, wanted, now).await? {
+            Ok(right) => right,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let locked = intake::lock_approval(&mut tx, ask.approval).await?.ok_or(DecideError::NoSuchApproval)?;
         // Under the approval's lock: of two posts of one form, the second sees the first's key here.
         if let Some(earlier) = find_own(&mut tx, person.account, ask).await? {
-            return Ok((earlier, false));
+            return Ok(Ok((earlier, false)));
         }
         refuse_if_moved(&mut tx, &locked, ask).await?;
         if !intake::insert_key(&mut tx, person.account, (&key_hash(ask), &body_hash(ask)), id, now).await? {
             // The lock keeps posts of one form apart: this key was used for another approval, at the same instant.
             return Err(DecideError::KeyReused);
         }
+        let step_up = match self.prove(&mut tx, (person, &live.gate), tagged, shown).await? {
+            Ok(step_up) => step_up,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mail = match self.use_mail(&mut tx, (id, person), ask, (live, tagged), now).await? {
+            Ok(mail) => mail,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let proven = step_up.is_some();
+        let intended =
+            Intended::new((id, person), (ask, words.as_str()), live, &right).proven(step_up).mailed(mail.as_ref());
+        let payload = Payload::new(&self.0.random, &intended).map_err(|error| unrecordable(&error))?;
         let new = NewDecision {
             id,
             approval: ask.approval,
-            account: person.account,
+            maker: Maker::Person {
+                account: person.account,
+                for_account: right.lent.as_ref().map(|lender| lender.account),
+                verdict: ask.verdict,
+            },
             signed_as: &person.name,
-            verdict: ask.verdict,
             summary: words.as_str(),
             fingerprint: ask.fingerprint,
             channel: ask.channel.name(),
+            proven,
             now,
             holder: self.0.holder,
             held_until: now + pace::LEASE,
@@ -66,8 +88,8 @@ impl Decisions {
         limit(&mut tx, until).await?;
         intake::insert_with_record(&mut tx, &new).await?;
         match tx.commit().await {
-            Ok(()) => Ok((id, true)),
-            Err(error) => self.look_up_lost(person.account, ask, error).await.map(|id| (id, true)),
+            Ok(()) => Ok(Ok((id, true))),
+            Err(error) => self.look_up_lost(person.account, ask, error).await.map(|id| Ok((id, true))),
         }
     }
 
@@ -86,17 +108,9 @@ impl Decisions {
 
 /// Lets no statement from here on wait beyond `until`. A limit of the server's own for each lock is not enough: there are
 /// several, and of those who wait for one row, all but the first wait twice, for their turn and for the row (F-32).
-async fn limit(tx: &mut PgConnection, until: Instant) -> sqlx::Result<()> {
+pub(super) async fn limit(tx: &mut PgConnection, until: Instant) -> sqlx::Result<()> {
     let left = until.saturating_duration_since(Instant::now());
     intake::limit_statements(tx, left.max(pace::LEAST_WAITING)).await
-}
-
-/// The right to decide, held until commit (S-32): a revocation that committed first always wins.
-async fn lock_right(tx: &mut PgConnection, person: &Person) -> Result<(), DecideError> {
-    match may_decide(tx, person.account).await? {
-        Ok(()) => Ok(()),
-        Err(why) => Err(DecideError::NotAllowed(why)),
-    }
 }
 
 /// The approval's row must still be open and be what was read a moment ago and shown before that.
@@ -112,29 +126,13 @@ async fn refuse_if_moved(tx: &mut PgConnection, locked: &LockedApproval, ask: &A
     Err(DecideError::NotOpen { now: Box::new(now), standing })
 }
 
-/// Whether this account may decide at this moment, with its row locked against change; else why not.
-pub(super) async fn may_decide(tx: &mut PgConnection, account: AccountId) -> sqlx::Result<Result<(), String>> {
-    let Some(now) = intake::lock_account(tx, account).await? else {
-        return Ok(Err("The account no longer exists.".into()));
-    };
-    if now.disabled {
-        return Ok(Err(format!("The account of {} is disabled.", now.name)));
-    }
-    if now.must_change_password {
-        return Ok(Err(format!("{} must choose a new password first.", now.name)));
-    }
-    if !now.roles.iter().any(|role| role == Role::Approver.name()) {
-        return Ok(Err(format!("{} is not an approver.", now.name)));
-    }
-    Ok(Ok(()))
-}
-
 async fn refuse_if_held(conn: &mut PgConnection, ask: &Ask) -> Result<(), DecideError> {
     match table::find_holding(conn, ask.approval).await? {
         None => Ok(()),
         Some(first) => {
             debug_assert!(first.state.holds_the_approval() && first.state != State::Lapsed);
-            Err(DecideError::AlreadyDeciding { decision: first.id, by: first.signed_as, verdict: first.verdict })
+            let verdict = first.verdict();
+            Err(DecideError::AlreadyDeciding { decision: first.id, by: first.signed_as, verdict })
         }
     }
 }

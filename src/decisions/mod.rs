@@ -4,35 +4,44 @@
 //! committed, and only then is anything sent, in a task of its own that no hanging-up browser can stop. Whatever AWS
 //! answers is written down in [`outcome`]; whatever it leaves open is settled by reading back in [`settle`].
 //!
-//! What this module must never do: send without a committed intent; send while the fate of an earlier attempt is
+//! What nobody decides is rejected in [`unattended`], where an admin chose that, and goes the same way. What this module must
+//! never do: approve anything by itself; send without a committed intent; send while the fate of an earlier attempt is
 //! unknown; aim a decision at anything but the request its person was shown; say "accepted" without AWS's word or our
 //! own marker read back; hold a transaction open across a call to AWS.
 
 mod intent;
 mod lost;
+mod mail;
 mod outcome;
 mod pace;
 mod payload;
 mod refusal;
 mod send;
 mod settle;
+mod step_up;
+mod unattended;
 mod view;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::access::right::{Refusal, Tagged};
+use crate::accounts::Accounts;
+use crate::accounts::factors::decision::DecisionAnswer;
 use crate::approvals::{Approval, Reader, RefreshError};
 use crate::clock::Clock;
 use crate::codepipeline::observed::ReadError;
 use crate::domain::approval::Standing;
 use crate::domain::decision::Verdict;
 use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
+use crate::domain::mailed::ShownByMail;
 use crate::domain::people::Approver;
 use crate::domain::shown::{Difference, Fingerprint};
 use crate::domain::summary::{BadSummary, Summary, room_for};
@@ -40,11 +49,16 @@ use crate::hints::{self, Hints, Topic};
 use crate::random::Random;
 use crate::store::approvals;
 
+pub use crate::domain::decision::Channel;
 pub use refusal::Refused;
 pub use view::DecisionView;
 
-/// The rule in force, as every record tells it. Rules of the operator's own come with grants.
-pub const RULE: &str = "Any enabled approver may decide, and one decision is enough.";
+/// The rule in force, as every record tells it, beside the grants that were relied on.
+pub const RULE: &str = "An enabled approver whom a grant lets decide this gate may decide, and one decision is enough.";
+
+/// The same of what the portal rejects by itself.
+pub const UNATTENDED_RULE: &str =
+    "What nobody has decided within the minutes that an admin chose for its gate is rejected by the portal.";
 
 /// A cheap-to-clone handle on everything that has to do with deciding.
 #[derive(Clone)]
@@ -65,25 +79,10 @@ struct Inner {
     moved: broadcast::Sender<DecisionId>,
     /// Tells them when it was moved elsewhere.
     hints: OnceLock<Hints>,
-}
-
-/// How a decision reached the portal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Channel {
-    Page,
-    Link,
-    Api,
-}
-
-impl Channel {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Link => "link",
-            Self::Api => "api",
-        }
-    }
+    /// What could not be rejected under a rule just now, and when that is tried again.
+    not_before: Mutex<HashMap<ApprovalId, Timestamp>>,
+    /// Judges what passkeys have signed.
+    accounts: OnceLock<Accounts>,
 }
 
 /// What a person asks for.
@@ -98,6 +97,10 @@ pub struct Ask {
     /// The form's one-use key, or the `Idempotency-Key` of an API call.
     pub key: String,
     pub channel: Channel,
+    /// A passkey's signature under it, where the page asked for one.
+    pub proof: Option<DecisionAnswer>,
+    /// The link and the code of a mail, where nobody is signed in. Used up with the decision (L-05).
+    pub mail: Option<ShownByMail>,
 }
 
 /// Why nothing was decided by this post. In every case it sent nothing to AWS, and but for [`DecideError::Unknown`] it will
@@ -110,12 +113,18 @@ pub enum DecideError {
     NoSuchApproval,
     #[error("{0}")]
     NotAllowed(String),
+    /// The gate asks for fresh proof of who decides (S-18). `why`: what was shown was not right.
+    #[error("this gate asks for fresh proof of who decides{}", .why.map(|why| format!(": {why}")).unwrap_or_default())]
+    StepUpNeeded { why: Option<&'static str> },
     #[error("what waits is no longer what was shown")]
     Changed { now: Box<Approval>, differences: Vec<Difference> },
     #[error("the approval no longer waits: it is {standing}")]
     NotOpen { now: Box<Approval>, standing: Standing },
     #[error("{by} has already {verdict} it")]
     AlreadyDeciding { decision: DecisionId, by: String, verdict: Verdict },
+    /// The mail that was shown decides nothing: it was used, its time is over, or the gate takes none any more.
+    #[error("this mail decides nothing any more")]
+    MailSpent,
     #[error("this form was already sent with other content")]
     KeyReused,
     #[error("AWS could not be read just now: {0}")]
@@ -137,7 +146,15 @@ impl DecideError {
     /// Whether finding it out took time in which the same form may have decided: a look at AWS, at others, at the account.
     fn may_be_old_news(&self) -> bool {
         self.is_held()
-            || matches!(self, Self::Unreadable(_) | Self::NotOpen { .. } | Self::Changed { .. } | Self::NotAllowed(_))
+            || matches!(
+                self,
+                Self::Unreadable(_)
+                    | Self::NotOpen { .. }
+                    | Self::Changed { .. }
+                    | Self::NotAllowed(_)
+                    | Self::StepUpNeeded { .. }
+                    | Self::MailSpent
+            )
     }
 }
 
@@ -163,9 +180,11 @@ impl Decisions {
             random,
             holder,
             sending: Mutex::default(),
+            not_before: Mutex::default(),
             sends: TaskTracker::new(),
             moved,
             hints: OnceLock::new(),
+            accounts: OnceLock::new(),
         }))
     }
 
@@ -173,6 +192,13 @@ impl Decisions {
     #[must_use]
     pub fn hearing(self, hints: &Hints) -> Self {
         self.0.hints.get_or_init(|| hints.clone());
+        self
+    }
+
+    /// Takes decisions that a passkey has signed, by these accounts' word.
+    #[must_use]
+    pub fn proving(self, accounts: &Accounts) -> Self {
+        self.0.accounts.get_or_init(|| accounts.clone());
         self
     }
 
@@ -212,11 +238,40 @@ impl Decisions {
         }
         let live = self.read_now(ask.approval).await?;
         self.refuse_if_changed(ask, &live).await?;
-        let (intent, is_new) = self.commit_intent(by, ask, words, &live).await?;
+        let shown = self.look_at_proof(by.person(), ask).await?;
+        let (intent, is_new) = Box::pin(self.commit_allowed(by, (ask, words, &shown), &live)).await?;
         if is_new {
             self.send_in_background(intent);
         }
         Ok(intent)
+    }
+
+    /// Commits the intent in the right that the person has. Where that hangs on the pipeline's tags, they are read first,
+    /// and no transaction waits for AWS.
+    async fn commit_allowed(
+        &self,
+        by: &Approver,
+        asked: (&Ask, &Summary, &step_up::Shown),
+        live: &Approval,
+    ) -> Result<(DecisionId, bool), DecideError> {
+        let mut tagged = Tagged::Unasked;
+        loop {
+            match self.commit_intent(by, asked, live, &tagged).await? {
+                Ok(committed) => return Ok(committed),
+                Err(Refusal::No(why)) => return Err(DecideError::NotAllowed(why)),
+                Err(Refusal::AskForTags) => tagged = self.ask_for_tags(live).await?,
+            }
+        }
+    }
+
+    /// What AWS says the pipeline is tagged with, or why it does not.
+    async fn ask_for_tags(&self, approval: &Approval) -> Result<Tagged, DecideError> {
+        match Box::pin(self.0.reader.read_tags(&approval.gate)).await {
+            Ok(tags) => Ok(Tagged::Are(tags)),
+            Err(RefreshError::Database(error)) => Err(error.into()),
+            Err(RefreshError::Unreadable(why)) => Ok(Tagged::Unreadable(why.explain())),
+            Err(RefreshError::NoSuchApproval) => Err(DecideError::NoSuchApproval),
+        }
     }
 
     /// Reads the approval at AWS now, so that nobody decides on what is not there any more.

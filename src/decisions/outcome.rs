@@ -93,7 +93,7 @@ impl Decisions {
         fate: Fate,
     ) -> Result<(), Trouble> {
         let is_ours = decision.attempt > 0 && fate.summary().and_then(Marker::read) == Some(marker(decision));
-        if is_ours && matches!(fate, Fate::Approved { .. }) != (decision.verdict == Verdict::Approved) {
+        if is_ours && matches!(fate, Fate::Approved { .. }) != (decision.verdict() == Verdict::Approved) {
             let why = "AWS shows this decision's marker with the opposite verdict.";
             return self.keep_asking(decision, approval, why, None).await;
         }
@@ -112,7 +112,7 @@ impl Decisions {
             Fate::Rejected { summary, by } => self.elsewhere(decision, approval, Verdict::Rejected, summary, by).await,
             Fate::Failed { summary, .. } => {
                 // Expiry, stop and rejection look alike here, and our own rejection would too (D-09).
-                if decision.may_have_landed() && decision.verdict == Verdict::Rejected {
+                if decision.may_have_landed() && decision.verdict() == Verdict::Rejected {
                     return self
                         .keep_asking(decision, approval, "AWS shows the action as failed without saying by whom.", None)
                         .await;
@@ -162,7 +162,7 @@ impl Decisions {
             aws,
             approved_at,
             closing: Some(Closing {
-                at_aws: at_aws(decision.verdict),
+                at_aws: at_aws(decision.verdict()),
                 closed_at: self.0.clock.now(),
                 closed_why: None,
                 decided: Some(Decided::Here),
@@ -181,7 +181,7 @@ impl Decisions {
         summary: Option<String>,
         by: Option<String>,
     ) -> Result<(), Trouble> {
-        let may_be_ours = decision.may_have_landed() && verdict == decision.verdict;
+        let may_be_ours = decision.may_have_landed() && verdict == decision.verdict();
         if may_be_ours && self.may_be_ours(decision, approval, summary.as_deref(), by.as_deref()).await {
             let why = "AWS shows a decision, but not whose; it may be this one.";
             return self.keep_asking(decision, approval, why, None).await;

@@ -24,6 +24,8 @@ pub const QUARANTINE: SignedDuration = SignedDuration::from_secs(60);
 pub const BETWEEN_READS: SignedDuration = SignedDuration::from_secs(5);
 /// Unsure for this long: a person has to look (section 3.2).
 pub const ASK_A_PERSON: SignedDuration = SignedDuration::from_mins(15);
+/// What could not be rejected under a rule just now is looked at again after this.
+pub const UNATTENDED_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// A rejection that AWS does not take is tried at least this often for as long as its approval lasts.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 

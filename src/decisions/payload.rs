@@ -1,14 +1,21 @@
 //! What the records of a decision say, member by member. The names are part of the record's format: add to them,
 //! never rename or reorder. The first members are also the search columns.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Ask, RULE};
+use super::step_up::StepUp;
+use super::{Ask, RULE, UNATTENDED_RULE};
+use crate::access::right::Right;
 use crate::approvals::Approval;
+use crate::domain::decision::{BY_RULE, Maker, SIGNED_BY_RULE};
 use crate::domain::ids::{DecisionId, Gate};
 use crate::domain::people::Person;
 use crate::domain::shown::Shown;
+use crate::store::access::options::GateOption;
+use crate::store::access::rights::Held;
 use crate::store::decisions::Decision;
+use crate::store::mailed_links::Used;
 
 /// Which approval a record is about.
 #[derive(Debug, Serialize)]
@@ -44,6 +51,9 @@ pub struct SignedIn<'a> {
     pub at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stepped_up_at: Option<String>,
+    /// With what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven_by: Option<&'a str>,
 }
 
 impl<'a> Actor<'a> {
@@ -58,6 +68,7 @@ impl<'a> Actor<'a> {
                 method: &person.method,
                 at: person.signed_in_at.to_string(),
                 stepped_up_at: person.stepped_up_at.map(|at| at.to_string()),
+                proven_by: person.proven_by.as_deref(),
             },
             address: person.address.to_string(),
             session: &person.session_mark,
@@ -79,6 +90,22 @@ pub struct Intended<'a> {
     pub rule: Rule,
     pub fingerprint: String,
     pub shown: &'a Shown,
+    /// Where the gate asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) step_up: Option<StepUp<'a>>,
+    /// Where it was decided with the code in a mail, by somebody who was not signed in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mail: Option<ByMail<'a>>,
+}
+
+/// The mail whose link and code were shown.
+#[derive(Debug, Serialize)]
+pub(super) struct ByMail<'a> {
+    /// What proved who decides: always `mail`.
+    pub factor: &'static str,
+    pub link: String,
+    pub mailed_to: &'a str,
+    pub mailed_at: String,
 }
 
 /// The rule in force, with the voices that were heard under it.
@@ -86,6 +113,57 @@ pub struct Intended<'a> {
 pub struct Rule {
     pub text: &'static str,
     pub votes: Vec<Vote>,
+    /// What the person's right rested on.
+    pub grants: Vec<Relied>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<StoodIn>,
+}
+
+/// A grant that was relied on.
+#[derive(Debug, Serialize)]
+pub struct Relied {
+    pub grant: String,
+    /// `decide`, or `stand_in`.
+    pub lets: &'static str,
+    pub gates: String,
+    /// The group, or `the person` themselves, or the name of the one they stood in for.
+    pub given_to: String,
+}
+
+/// For whom somebody decided.
+#[derive(Debug, Serialize)]
+pub struct StoodIn {
+    pub stand_in: String,
+    #[serde(rename = "for")]
+    pub for_account: String,
+    pub for_name: String,
+    pub until: String,
+}
+
+impl Rule {
+    fn of(person: &Person, verdict: &'static str, right: &Right) -> Self {
+        let relied = |held: &Held| Relied {
+            grant: held.grant.to_string(),
+            lets: held.capability.name(),
+            gates: held.gates.to_string(),
+            given_to: match (&held.group, &held.lent) {
+                (Some((_, group)), _) => format!("group {group}"),
+                (None, Some(lender)) => lender.name.clone(),
+                (None, None) => "the person".to_owned(),
+            },
+        };
+        Self {
+            text: RULE,
+            votes: vec![Vote { person: person.account.to_string(), verdict }],
+            grants: right.relied.iter().map(relied).collect(),
+            stand_in: right.lent.as_ref().map(|lender| StoodIn {
+                stand_in: lender.stand_in.to_string(),
+                for_account: lender.account.to_string(),
+                for_name: lender.name.clone(),
+                until: lender.until.to_string(),
+            }),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -96,7 +174,12 @@ pub struct Vote {
 
 impl<'a> Intended<'a> {
     #[must_use]
-    pub fn new(id: DecisionId, person: &'a Person, ask: &'a Ask, words: &'a str, live: &'a Approval) -> Self {
+    pub fn new(
+        (id, person): (DecisionId, &'a Person),
+        (ask, words): (&'a Ask, &'a str),
+        live: &'a Approval,
+        right: &Right,
+    ) -> Self {
         Self {
             about: About::of(live),
             decision: id.to_string(),
@@ -104,11 +187,87 @@ impl<'a> Intended<'a> {
             actor: Actor::of(person),
             summary: words,
             channel: ask.channel.name(),
-            rule: Rule {
-                text: RULE,
-                votes: vec![Vote { person: person.account.to_string(), verdict: ask.verdict.name() }],
-            },
+            rule: Rule::of(person, ask.verdict.name(), right),
             fingerprint: ask.fingerprint.hex(),
+            shown: &live.shown,
+            step_up: None,
+            mail: None,
+        }
+    }
+
+    pub(super) fn mailed(self, used: Option<&'a Used>) -> Self {
+        let mail = used.map(|used| ByMail {
+            factor: "mail",
+            link: used.id.to_string(),
+            mailed_to: &used.mailed_to,
+            mailed_at: used.mailed_at.to_string(),
+        });
+        Self { mail, ..self }
+    }
+
+    pub(super) fn proven(self, step_up: Option<StepUp<'a>>) -> Self {
+        Self { step_up, ..self }
+    }
+}
+
+/// `decision.intended`, where nobody decided in time and a rule says that the portal rejects it then.
+#[derive(Debug, Serialize)]
+pub(super) struct IntendedByRule<'a> {
+    #[serde(flatten)]
+    pub about: About<'a>,
+    pub decision: String,
+    pub verdict: &'static str,
+    /// As whom it is signed at AWS. Nobody's name.
+    pub name: &'static str,
+    pub summary: &'a str,
+    pub channel: &'static str,
+    pub rule: UnattendedRule<'a>,
+    pub fingerprint: String,
+    pub shown: &'a Shown,
+}
+
+/// The option that was relied on, and what it came to.
+#[derive(Debug, Serialize)]
+pub(super) struct UnattendedRule<'a> {
+    pub text: &'static str,
+    pub option: String,
+    pub gates: String,
+    pub minutes: i32,
+    /// When it was given, and by whom.
+    pub given_at: String,
+    pub given_by: &'a str,
+    pub note: &'a str,
+    pub opened_at: String,
+    /// When it was to be rejected. The record's own time is when it was.
+    pub due_at: String,
+}
+
+impl<'a> IntendedByRule<'a> {
+    pub(super) fn new(
+        (id, live): (DecisionId, &'a Approval),
+        (option, due_at): (&'a GateOption, Timestamp),
+        words: &'a str,
+    ) -> Self {
+        let maker = Maker::Rule(option.id);
+        Self {
+            about: About::of(live),
+            decision: id.to_string(),
+            verdict: maker.verdict().name(),
+            name: SIGNED_BY_RULE,
+            summary: words,
+            channel: BY_RULE,
+            rule: UnattendedRule {
+                text: UNATTENDED_RULE,
+                option: option.id.to_string(),
+                gates: option.gates.to_string(),
+                minutes: option.minutes,
+                given_at: option.from.to_string(),
+                given_by: option.given_by.as_deref().unwrap_or("the operator"),
+                note: &option.note,
+                opened_at: live.opened_at.to_string(),
+                due_at: due_at.to_string(),
+            },
+            fingerprint: live.fingerprint.hex(),
             shown: &live.shown,
         }
     }
@@ -135,6 +294,21 @@ pub struct AttemptRefused<'a> {
     pub fingerprint_now: Option<String>,
 }
 
+/// `decision.attempt_refused`, where somebody with the link of a mail typed a code that is not in it.
+#[derive(Debug, Serialize)]
+pub struct WrongCode<'a> {
+    #[serde(flatten)]
+    pub about: Option<About<'a>>,
+    pub outcome: &'static str,
+    pub channel: &'static str,
+    pub asked_for: String,
+    pub reason: &'static str,
+    pub tries_left: i16,
+    pub link: String,
+    pub mailed_to: &'a str,
+    pub address: String,
+}
+
 /// Everything that follows an intent: `decision.sent`, `.accepted`, `.refused`, `.elsewhere`, `.stale`, `.unsure`,
 /// `.lapsed`, `.requeued`, `.needs_person`.
 #[derive(Debug, Serialize)]
@@ -143,7 +317,9 @@ pub struct Followed<'a> {
     pub about: About<'a>,
     pub decision: String,
     pub verdict: &'a str,
-    pub person: String,
+    /// Absent where the portal decided under a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     pub outcome: &'a str,
     /// The record that holds the intent.
     pub intent: i64,
@@ -188,8 +364,8 @@ impl<'a> Followed<'a> {
         Self {
             about: About::of(approval),
             decision: decision.id.to_string(),
-            verdict: decision.verdict.name(),
-            person: decision.account.to_string(),
+            verdict: decision.verdict().name(),
+            person: decision.maker.account().map(|account| account.to_string()),
             outcome,
             intent: decision.intent_seq,
             attempt: decision.attempt,

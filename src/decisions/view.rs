@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 
 use super::send::sent_summary;
 use crate::domain::decision::{State, Verdict};
-use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
+use crate::domain::ids::{ApprovalId, DecisionId};
+use crate::store::accounts;
 use crate::store::decisions as table;
 
 /// Everything a page tells about a decision.
@@ -13,11 +14,14 @@ use crate::store::decisions as table;
 pub struct DecisionView {
     pub id: DecisionId,
     pub approval: ApprovalId,
-    pub account: AccountId,
-    /// The person's name when they decided.
+    /// Made by the portal under a rule, and nobody's.
+    pub is_by_rule: bool,
+    /// The person's name when they decided, or the rule's.
     pub person_name: String,
+    /// For whom, when they stood in for somebody.
+    pub for_name: Option<String>,
     pub verdict: Verdict,
-    /// The person's own words.
+    /// The person's own words, or the rule's.
     pub summary: String,
     /// What AWS is, or was, told.
     pub sent_summary: String,
@@ -49,14 +53,20 @@ impl DecisionView {
 
 pub(super) async fn find(conn: &mut PgConnection, id: DecisionId) -> sqlx::Result<Option<DecisionView>> {
     let Some(decision) = table::find(conn, id).await? else { return Ok(None) };
+    let for_name = match decision.maker.for_account() {
+        Some(account) => accounts::find_name(conn, account).await?,
+        None => None,
+    };
+    let verdict = decision.verdict();
     Ok(Some(DecisionView {
         sent_summary: sent_summary(&decision),
         may_have_arrived: decision.state == State::Stale && decision.was_left_in_doubt(),
         id: decision.id,
         approval: decision.approval,
-        account: decision.account,
+        is_by_rule: decision.maker.rule().is_some(),
         person_name: decision.signed_as,
-        verdict: decision.verdict,
+        for_name,
+        verdict,
         summary: decision.summary,
         state: decision.state,
         attempt: decision.attempt,

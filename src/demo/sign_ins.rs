@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::grants::{Asked, Whom};
+use crate::domain::access::{Capability, GateFields};
 use crate::domain::people::Role;
 use crate::random::Random;
 
@@ -27,6 +29,7 @@ impl SignIn {
             ("Ana Ruiz", "ana@demo.example", vec![Role::Approver]),
             ("Tomas Lindqvist", "tomas@demo.example", vec![Role::Auditor]),
             ("Ingrid Berg", "ingrid@demo.example", vec![Role::Admin, Role::Approver]),
+            ("Lee Park", "lee@demo.example", vec![Role::Approver]),
         ];
         let made = people.into_iter().map(|(name, email, roles)| Self {
             name: name.to_owned(),
@@ -37,10 +40,35 @@ impl SignIn {
         made.collect()
     }
 
+    /// Whether they are there to show somebody who may decide some gates only.
+    fn is_of_payments(&self) -> bool {
+        self.email.starts_with("lee@")
+    }
+
+    /// What the person may decide: everything, or what their team owns. Ingrid may also be named as a stand-in there.
+    #[must_use]
+    pub fn grants(&self) -> Vec<Asked> {
+        let asked = |capability, source: &str, note: &str| Asked {
+            capability,
+            whom: Whom::Email(self.email.clone()),
+            gates: GateFields { source: source.to_owned(), ..GateFields::default() },
+            note: note.to_owned(),
+        };
+        match self.roles[..] {
+            [Role::Auditor] => Vec::new(),
+            _ if self.is_of_payments() => vec![asked(Capability::Decide, "payments", "Lee's team owns payments.")],
+            _ => vec![
+                asked(Capability::Decide, "*", "Leads every team."),
+                asked(Capability::StandIn, "*", "Stands in for whoever is away."),
+            ],
+        }
+    }
+
     /// What the person is in the demo.
     #[must_use]
     pub fn part(&self) -> &'static str {
         match self.roles[..] {
+            _ if self.is_of_payments() => "approves payments",
             [Role::Auditor] => "auditor",
             [Role::Approver] => "team lead, approves",
             _ => "admin, approves too",
@@ -62,7 +90,7 @@ mod tests {
     #[test]
     fn passwords_are_long_and_never_the_same() {
         let everybody = SignIn::make_all(&Random::system());
-        assert_eq!(everybody.len(), 3);
+        assert_eq!(everybody.len(), 4);
         for one in &everybody {
             assert_eq!(one.password.len(), 23, "{}", one.password);
             assert_eq!(everybody.iter().filter(|other| other.password == one.password).count(), 1);

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::approval::named;
+use super::ids::{AccountId, GateOptionId};
 
 named!(
     /// What a person says about an approval.
@@ -77,6 +78,82 @@ impl State {
     }
 }
 
+/// Who made a decision, with what can only have been theirs to say. The portal itself can only reject: that it approved cannot
+/// even be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    Person {
+        account: AccountId,
+        /// For whom, when they stand in for somebody.
+        for_account: Option<AccountId>,
+        verdict: Verdict,
+    },
+    /// Nobody decided in time, and this option says that it is rejected then.
+    Rule(GateOptionId),
+}
+
+impl Maker {
+    #[must_use]
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Person { verdict, .. } => verdict,
+            Self::Rule(_) => Verdict::Rejected,
+        }
+    }
+
+    /// Whose it is; nobody's under a rule.
+    #[must_use]
+    pub fn account(self) -> Option<AccountId> {
+        match self {
+            Self::Person { account, .. } => Some(account),
+            Self::Rule(_) => None,
+        }
+    }
+
+    /// In whose place.
+    #[must_use]
+    pub fn for_account(self) -> Option<AccountId> {
+        match self {
+            Self::Person { for_account, .. } => for_account,
+            Self::Rule(_) => None,
+        }
+    }
+
+    /// The option under which it was made, where nobody made it.
+    #[must_use]
+    pub fn rule(self) -> Option<GateOptionId> {
+        match self {
+            Self::Person { .. } => None,
+            Self::Rule(option) => Some(option),
+        }
+    }
+}
+
+/// The channel of what the portal decides under a rule. No [`Channel`]: nobody asks by it.
+pub const BY_RULE: &str = "rule";
+
+/// As whom the portal signs what it decides under a rule.
+pub const SIGNED_BY_RULE: &str = "Countersign (rule)";
+
+/// How a decision of somebody's reached the portal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    Page,
+    Link,
+    Api,
+}
+
+impl Channel {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Link => "link",
+            Self::Api => "api",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +170,12 @@ mod tests {
     fn nothing_is_sent_while_the_fate_of_the_first_is_unknown() {
         assert!(!State::Unsure.may_become(State::Submitting));
         assert!(!State::Submitting.may_become(State::Submitting));
+    }
+
+    #[test]
+    fn a_rule_never_approves_and_is_nobody() {
+        let made = Maker::Rule(GateOptionId(uuid::Uuid::from_u128(3)));
+        assert_eq!((made.verdict(), made.account(), made.for_account()), (Verdict::Rejected, None, None));
     }
 
     #[test]

@@ -185,6 +185,74 @@ uuid_id!(
     DecisionId
 );
 uuid_id!(
+    /// A group of people.
+    GroupId
+);
+uuid_id!(
+    /// That a group or person may do something at the gates that fit.
+    GrantId
+);
+uuid_id!(
+    /// That a group is told of what nobody decides.
+    EscalationId
+);
+uuid_id!(
+    /// That gates ask for fresh proof of who decides.
+    StepUpGateId
+);
+uuid_id!(
+    /// Something that holds of some gates and not of others.
+    GateOptionId
+);
+uuid_id!(
+    /// A link to an approval in a mail to one person.
+    MailedLinkId
+);
+uuid_id!(
+    /// A chat or another program that is told what happens.
+    ChannelId
+);
+uuid_id!(
+    /// The gates that a channel is told of.
+    ChannelGatesId
+);
+uuid_id!(
+    /// One message to a channel.
+    DeliveryId
+);
+uuid_id!(
+    /// A browser that is told what waits.
+    PushBrowserId
+);
+uuid_id!(
+    /// One message to a browser.
+    PushMessageId
+);
+uuid_id!(
+    /// That one person decides in place of another for a while.
+    StandInId
+);
+uuid_id!(
+    /// A passkey of a person.
+    PasskeyId
+);
+uuid_id!(
+    /// An API token: not the secret, of which only the hash is kept.
+    TokenId
+);
+uuid_id!(
+    /// Something begun in one request and ended in another.
+    CeremonyId
+);
+uuid_id!(
+    /// A mail on its way.
+    MailId
+);
+uuid_id!(
+    /// Something every admin must get to see.
+    NoticeId
+);
+uuid_id!(
     /// A signed-in session. Not the secret in the cookie: that one is only kept as a hash.
     SessionId
 );

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::ids::{AccountId, SessionId};
 
@@ -96,13 +98,54 @@ impl FromIterator<Role> for Roles {
     }
 }
 
+/// What a group is found by, however its name is typed: single spaces, NFKC, lower case.
+#[must_use]
+pub fn group_key(name: &str) -> String {
+    name.split_whitespace().collect::<Vec<_>>().join(" ").nfkc().flat_map(char::to_lowercase).collect()
+}
+
+/// How long a proof of who one is counts as fresh (S-18).
+pub const FRESH: SignedDuration = SignedDuration::from_mins(5);
+
+/// What somebody can prove themselves with beside, or in place of, a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Factor {
+    Passkey,
+    /// A code from an authenticator app.
+    Totp,
+    /// A recovery code: in place of one of the others, once.
+    Recovery,
+    /// Whatever an identity provider asked for, and vouches for.
+    Provider,
+}
+
+impl Factor {
+    const ALL: [Self; 4] = [Self::Passkey, Self::Totp, Self::Recovery, Self::Provider];
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|factor| factor.name() == name)
+    }
+
+    /// The stable name, for sessions and records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passkey => "passkey",
+            Self::Totp => "totp",
+            Self::Recovery => "recovery",
+            Self::Provider => "sso",
+        }
+    }
+}
+
 /// A signed-in person as one request sees them. Read afresh for every request; never kept between two (S-27).
 #[derive(Debug, Clone)]
 pub struct Person {
     pub account: AccountId,
     pub email: String,
     pub name: String,
-    /// None at all while the password must be changed.
+    /// None at all while the password must be changed; not that of an admin without a second factor.
     pub roles: Roles,
     /// They must choose a password of their own before anything else.
     pub must_change_password: bool,
@@ -110,18 +153,34 @@ pub struct Person {
     /// How they signed in: `password`, `setup`.
     pub method: String,
     pub signed_in_at: Timestamp,
+    /// The second factor this session was begun or last stepped up with: the name of a [`Factor`], or `sso` where the
+    /// identity provider vouches for one.
+    pub factor: Option<String>,
+    /// An admin whose session has shown no second factor: it has no admin rights until it does (S-15).
+    pub lacks_factor: bool,
+    /// When they last proved who they are: at sign-in, or since.
     pub stepped_up_at: Option<Timestamp>,
+    /// With what they did: the name of a [`Factor`], or how they signed in when that alone was the proof.
+    pub proven_by: Option<String>,
     pub address: IpAddr,
+    /// The time zone that pages show them times in.
+    pub zone: TimeZone,
     /// The first 16 hexadecimal digits of the session secret's hash, for records.
     pub session_mark: String,
 }
 
 impl Person {
     /// What somebody with these roles may do now. Who still uses a password that somebody else made may do nothing, so
-    /// that no page has to think of it.
+    /// that no page has to think of it; an admin whose session has shown no second factor is none for now.
     #[must_use]
-    pub fn rights(roles: Roles, must_change_password: bool) -> Roles {
-        if must_change_password { Roles::default() } else { roles }
+    pub fn rights(roles: Roles, must_change_password: bool, lacks_factor: bool) -> Roles {
+        if must_change_password { Roles::default() } else { Roles { admin: roles.admin && !lacks_factor, ..roles } }
+    }
+
+    /// Whether they proved who they are a moment ago.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.stepped_up_at.is_some_and(|at| now.duration_since(at) <= FRESH)
     }
 }
 
@@ -146,6 +205,15 @@ impl Approver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_admin_without_a_second_factor_keeps_every_other_right() {
+        // S-15
+        let all: Roles = Role::ALL.into_iter().collect();
+        assert_eq!(Person::rights(all, false, true).names(), ["approver", "auditor"]);
+        assert_eq!(Person::rights(all, false, false), all);
+        assert_eq!(Person::rights(all, true, false), Roles::default());
+    }
 
     #[test]
     fn only_approvers_decide_whatever_else_they_are() {

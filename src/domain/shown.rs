@@ -71,6 +71,12 @@ impl Fingerprint {
         Some(Self(bytes))
     }
 
+    /// Of the bytes that [`Shown::to_json`] gave, as they are in a record.
+    #[must_use]
+    pub fn of_json(shown: &str) -> Self {
+        Self(sha256(&[b"countersign-shown/v1\n", shown.as_bytes()].concat()))
+    }
+
     #[must_use]
     pub fn hex(&self) -> String {
         hex::encode(self.0)
@@ -86,9 +92,7 @@ impl Shown {
 
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut bytes = b"countersign-shown/v1\n".to_vec();
-        bytes.extend_from_slice(self.to_json().as_bytes());
-        Fingerprint(sha256(&bytes))
+        Fingerprint::of_json(&self.to_json())
     }
 
     /// What differs from `now`, one line each, in the words of the page. Empty when nothing does.

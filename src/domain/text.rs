@@ -91,6 +91,16 @@ pub fn visible(text: &str) -> String {
     out
 }
 
+/// The same on one line of at most so many characters; one that is cut ends with `…`.
+#[must_use]
+pub fn one_line(text: &str, most: usize) -> String {
+    let line: String = visible(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.chars().count() <= most {
+        return line;
+    }
+    line.chars().take(most - 1).chain(['…']).collect()
+}
+
 /// Whether the text holds characters that change direction or cannot be seen.
 #[must_use]
 pub fn has_deceptive(text: &str) -> bool {

@@ -118,6 +118,11 @@ pub enum Act {
     Create {
         pipeline: Box<PipelineConfig>,
     },
+    /// Gives a pipeline other tags in place of all it has.
+    Tag {
+        pipeline: String,
+        tags: Texts,
+    },
     /// Disables (with a reason) or enables the way into a stage.
     Transition {
         pipeline: String,
@@ -244,6 +249,8 @@ fn change_definition(turn: &mut Turn<'_>, act: Act) -> Result<Value, String> {
             });
         }
         Act::SetMode { mode, .. } => turn.set_mode(mode),
+        // Not a part of the definition: its version stays.
+        Act::Tag { tags, .. } => turn.pipeline.tags = tags,
         Act::Transition { stage, reason, by, .. } => {
             let by = by.unwrap_or_else(|| "arn:aws:iam::111122223333:user/console".to_owned());
             if !turn.set_transition(&stage, true, reason, &by) {
@@ -281,6 +288,7 @@ impl Act {
             | Self::RollBack { pipeline, .. }
             | Self::Edit { pipeline, .. }
             | Self::SetMode { pipeline, .. }
+            | Self::Tag { pipeline, .. }
             | Self::Delete { pipeline }
             | Self::Transition { pipeline, .. } => pipeline,
             Self::Create { pipeline } => &pipeline.name,

@@ -53,7 +53,8 @@ struct Job {
 impl Job {
     fn new(shared: Arc<Shared>, caller: Caller, operation: String, body: Option<Map<String, Value>>) -> Self {
         let text = |name: &str| body.as_ref().and_then(|body| body.get(name)).and_then(Value::as_str);
-        let pipeline = text("pipelineName").or(text("name")).unwrap_or_default().to_owned();
+        let named = || text("resourceArn").and_then(|arn| arn.splitn(6, ':').nth(5));
+        let pipeline = text("pipelineName").or(text("name")).or_else(named).unwrap_or_default().to_owned();
         let target =
             Target { operation: &operation, pipeline: &pipeline, account: &caller.account, region: &caller.region };
         let plan = shared.faults.plan(target);

@@ -192,6 +192,7 @@ pub struct Pipeline {
     pub runs: Vec<Arc<Run>>,
     pub stages: BTreeMap<String, Stage>,
     pub habits: Habits,
+    pub tags: Texts,
     /// Client request tokens of StartPipelineExecution, with the request they came with.
     pub requests: BTreeMap<String, (String, usize)>,
     pub random: Random,

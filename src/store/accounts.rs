@@ -20,10 +20,29 @@ pub struct Account {
     pub password_phc: Option<SecretString>,
     pub password_changed_at: Option<Timestamp>,
     pub must_change_password: bool,
+    /// When an admin said that others may know the password.
+    pub password_compromised_at: Option<Timestamp>,
     pub disabled_at: Option<Timestamp>,
     pub last_seen_at: Option<Timestamp>,
     pub created_at: Timestamp,
+    /// Pseudonymised for good.
+    pub deleted_at: Option<Timestamp>,
     pub version: i64,
+    /// The name of the time zone that pages show them times in.
+    pub time_zone: String,
+}
+
+impl Account {
+    /// Whether it was said of this very password that others may know it.
+    #[must_use]
+    pub fn is_compromised(&self) -> bool {
+        self.must_change_password && self.password_compromised_at.is_some_and(|at| self.password_changed_at <= Some(at))
+    }
+
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_at.is_some()
+    }
 }
 
 /// Turns stored role names into roles; a name that is none is an impossible row.
@@ -47,10 +66,13 @@ struct Row {
     password_phc: Option<String>,
     password_changed_at: Option<jiff_sqlx::Timestamp>,
     must_change_password: bool,
+    password_compromised_at: Option<jiff_sqlx::Timestamp>,
     disabled_at: Option<jiff_sqlx::Timestamp>,
     last_seen_at: Option<jiff_sqlx::Timestamp>,
     created_at: jiff_sqlx::Timestamp,
+    deleted_at: Option<jiff_sqlx::Timestamp>,
     version: i64,
+    time_zone: String,
 }
 
 impl TryFrom<Row> for Account {
@@ -66,10 +88,13 @@ impl TryFrom<Row> for Account {
             password_phc: row.password_phc.map(SecretString::from),
             password_changed_at: row.password_changed_at.map(jiff_sqlx::Timestamp::to_jiff),
             must_change_password: row.must_change_password,
+            password_compromised_at: row.password_compromised_at.map(jiff_sqlx::Timestamp::to_jiff),
             disabled_at: row.disabled_at.map(jiff_sqlx::Timestamp::to_jiff),
             last_seen_at: row.last_seen_at.map(jiff_sqlx::Timestamp::to_jiff),
             created_at: row.created_at.to_jiff(),
+            deleted_at: row.deleted_at.map(jiff_sqlx::Timestamp::to_jiff),
             version: row.version,
+            time_zone: row.time_zone,
         })
     }
 }
@@ -81,8 +106,8 @@ fn one(row: Option<Row>) -> Result<Option<Account>, sqlx::Error> {
 pub async fn find_by_email(conn: &mut PgConnection, email_key: &str) -> Result<Option<Account>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "select id, email, email_key, name, roles, password_phc, password_changed_at, must_change_password, disabled_at,
-            last_seen_at, created_at, version
+        "select id, email, email_key, name, roles, password_phc, password_changed_at, must_change_password,
+            password_compromised_at, disabled_at, last_seen_at, created_at, deleted_at, version, time_zone
          from portal.account where email_key = $1",
         email_key
     );
@@ -93,8 +118,8 @@ pub async fn find_by_email(conn: &mut PgConnection, email_key: &str) -> Result<O
 pub async fn lock_account(conn: &mut PgConnection, id: AccountId) -> Result<Option<Account>, sqlx::Error> {
     let row = sqlx::query_as!(
         Row,
-        "select id, email, email_key, name, roles, password_phc, password_changed_at, must_change_password, disabled_at,
-            last_seen_at, created_at, version
+        "select id, email, email_key, name, roles, password_phc, password_changed_at, must_change_password,
+            password_compromised_at, disabled_at, last_seen_at, created_at, deleted_at, version, time_zone
          from portal.account where id = $1 for update",
         id.0
     );
@@ -109,12 +134,32 @@ pub async fn lock_enabled_admins(conn: &mut PgConnection) -> Result<Vec<AccountI
     Ok(ids.fetch_all(conn).await?.into_iter().map(AccountId).collect())
 }
 
+/// Of these accounts, those that somebody can enter: by a password, a passkey that is taken, or an identity. Where local
+/// sign-in is off, the first two serve break-glass accounts only. Whoever was invited and has not come yet is none of them.
+pub async fn list_with_way_in(
+    conn: &mut PgConnection,
+    ids: &[AccountId],
+    local_sign_in: bool,
+) -> Result<Vec<AccountId>, sqlx::Error> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    let found = sqlx::query_scalar!(
+        "select a.id from portal.account a where a.id = any ($1) and (
+            ($2 or a.break_glass) and (a.password_phc is not null or exists (
+                select from portal.passkey p where p.account_id = a.id and p.suspect_at is null))
+            or exists (select from portal.identity i where i.account_id = a.id))
+         order by a.id",
+        &ids,
+        local_sign_in
+    );
+    Ok(found.fetch_all(conn).await?.into_iter().map(AccountId).collect())
+}
+
 /// All accounts, by e-mail, each with whether too many failures have switched its password off (`most` and more).
 pub async fn list_accounts(conn: &mut PgConnection, most: i32) -> Result<Vec<(Account, bool)>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
-        "select id, email, email_key, name, roles, password_phc, password_changed_at, must_change_password, disabled_at,
-            last_seen_at, created_at, version
+        "select id, email, email_key, name, roles, password_phc, password_changed_at, must_change_password,
+            password_compromised_at, disabled_at, last_seen_at, created_at, deleted_at, version, time_zone
          from portal.account order by email_key"
     );
     let rows = rows.fetch_all(&mut *conn).await?;
@@ -136,7 +181,7 @@ pub async fn any_account(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     any.fetch_one(conn).await
 }
 
-/// Adds an account. False: the e-mail is taken.
+/// Adds an account, from its `created_at` on. False: the e-mail is taken.
 pub async fn insert_account(conn: &mut PgConnection, account: &Account) -> Result<bool, sqlx::Error> {
     let added = sqlx::query!(
         "insert into portal.account (id, email, email_key, name, roles, password_phc, password_changed_at,
@@ -152,7 +197,26 @@ pub async fn insert_account(conn: &mut PgConnection, account: &Account) -> Resul
         account.must_change_password,
         account.created_at.to_sqlx() as jiff_sqlx::Timestamp
     );
-    Ok(added.execute(conn).await?.rows_affected() == 1)
+    let is_new = added.execute(&mut *conn).await?.rows_affected() == 1;
+    if is_new {
+        begin_span(conn, account.id, account.created_at).await?;
+    }
+    Ok(is_new)
+}
+
+/// From `at` on the account is what its row says now: roles and whether it is enabled, for whoever asks later.
+async fn begin_span(conn: &mut PgConnection, id: AccountId, at: Timestamp) -> Result<(), sqlx::Error> {
+    let done = sqlx::query!(
+        "with ended as (
+            update portal.account_span set until_at = greatest(from_at, $2)
+            where account_id = $1 and until_at is null returning until_at)
+        insert into portal.account_span (account_id, roles, enabled, from_at)
+        select id, roles, disabled_at is null, coalesce((select until_at from ended), $2)
+        from portal.account where id = $1",
+        id.0,
+        at.to_sqlx() as jiff_sqlx::Timestamp
+    );
+    exactly_one(done.execute(conn).await?.rows_affected())
 }
 
 /// Replaces the password hash. `changed_at` is None where only its cost has changed.
@@ -166,7 +230,9 @@ pub async fn mark_password(
     let must_change = changed.map(|(_, must_change)| must_change);
     let done = sqlx::query!(
         "update portal.account set password_phc = $2, password_changed_at = coalesce($3, password_changed_at),
-            must_change_password = coalesce($4, must_change_password), version = version + 1
+            must_change_password = coalesce($4, must_change_password), version = version + 1,
+            password_short = password_short and $3 is null,
+            password_compromised_at = case when $3 is null then password_compromised_at end
          where id = $1",
         id.0,
         phc,
@@ -176,20 +242,79 @@ pub async fn mark_password(
     exactly_one(done.execute(conn).await?.rows_affected())
 }
 
-/// Disables at a time, or enables again.
-pub async fn mark_disabled(conn: &mut PgConnection, id: AccountId, at: Option<Timestamp>) -> Result<(), sqlx::Error> {
+/// Others may know the password: it must be changed. False: it must be already, or there is none.
+pub async fn mark_compromised(conn: &mut PgConnection, id: AccountId, at: Timestamp) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update portal.account set disabled_at = $2, version = version + 1 where id = $1",
+        "update portal.account set must_change_password = true, password_compromised_at = $2,
+            version = version + 1
+         where id = $1 and password_phc is not null and not must_change_password",
         id.0,
-        at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>
+        at.to_sqlx() as jiff_sqlx::Timestamp
     );
+    Ok(done.execute(conn).await?.rows_affected() == 1)
+}
+
+/// Gives an account another name.
+pub async fn mark_name(conn: &mut PgConnection, id: AccountId, name: &str) -> Result<(), sqlx::Error> {
+    let done = sqlx::query!("update portal.account set name = $2, version = version + 1 where id = $1", id.0, name);
     exactly_one(done.execute(conn).await?.rows_affected())
 }
 
-pub async fn mark_roles(conn: &mut PgConnection, id: AccountId, roles: Roles) -> Result<(), sqlx::Error> {
+/// Notes that a password which has just been set is long enough only beside a second factor.
+pub async fn mark_password_short(conn: &mut PgConnection, id: AccountId) -> Result<(), sqlx::Error> {
+    let done = sqlx::query!("update portal.account set password_short = true where id = $1", id.0);
+    exactly_one(done.execute(conn).await?.rows_affected())
+}
+
+/// Whether the password is long enough only beside a second factor.
+pub async fn is_password_short(conn: &mut PgConnection, id: AccountId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!("select password_short from portal.account where id = $1", id.0).fetch_one(conn).await
+}
+
+/// Disables, or enables again.
+pub async fn mark_disabled(
+    conn: &mut PgConnection,
+    id: AccountId,
+    disabled: bool,
+    at: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let done = sqlx::query!(
+        "update portal.account set disabled_at = $2, version = version + 1 where id = $1",
+        id.0,
+        disabled.then(|| at.to_sqlx()) as Option<jiff_sqlx::Timestamp>
+    );
+    exactly_one(done.execute(&mut *conn).await?.rows_affected())?;
+    begin_span(conn, id, at).await
+}
+
+pub async fn mark_roles(
+    conn: &mut PgConnection,
+    id: AccountId,
+    roles: Roles,
+    at: Timestamp,
+) -> Result<(), sqlx::Error> {
     let done =
         sqlx::query!("update portal.account set roles = $2, version = version + 1 where id = $1", id.0, &roles.names());
+    exactly_one(done.execute(&mut *conn).await?.rows_affected())?;
+    begin_span(conn, id, at).await
+}
+
+/// From now on pages show somebody times in this zone.
+pub async fn mark_time_zone(conn: &mut PgConnection, id: AccountId, zone: &str) -> Result<(), sqlx::Error> {
+    let done =
+        sqlx::query!("update portal.account set time_zone = $2, version = version + 1 where id = $1", id.0, zone);
     exactly_one(done.execute(conn).await?.rows_affected())
+}
+
+/// What somebody is called.
+pub async fn find_name(conn: &mut PgConnection, id: AccountId) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!("select name from portal.account where id = $1", id.0).fetch_optional(conn).await
+}
+
+/// Where mail to somebody goes. None: there is no such account, or nobody is behind it any more.
+pub async fn find_address(conn: &mut PgConnection, id: AccountId) -> Result<Option<String>, sqlx::Error> {
+    let found = sqlx::query_scalar!("select email from portal.account where id = $1 and deleted_at is null", id.0);
+    found.fetch_optional(conn).await
 }
 
 /// Keeps the set-up secret's hash, in place of any before it.

@@ -7,6 +7,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::Inconsistent;
+use super::decisions::unattended::Ended;
+use crate::domain::access::Tags;
 use crate::domain::approval::{AtAws, Standing};
 use crate::domain::decision::{State, Verdict};
 use crate::domain::details::{SourceSeen, TriggerSeen};
@@ -46,6 +48,10 @@ pub struct Waiting {
     /// How many newer runs wait behind it.
     pub newer: u64,
     pub live: Option<Live>,
+    /// When decisions ended that left it waiting.
+    pub ended: Ended,
+    /// What its pipeline is tagged with, and when that was read.
+    pub tags: Option<(Tags, Timestamp)>,
 }
 
 /// The decision that is on its way.
@@ -91,12 +97,18 @@ pub async fn list_waiting(conn: &mut PgConnection, skipping: i64, at_most: i64) 
             coalesce(jsonb_array_length(a.details -> 'newer'), 0) + coalesce((a.details -> 'more_newer')::bigint, 0)
                 as "newer!",
             d.id as "decision?", d.state as "state?", d.verdict as "verdict?", d.signed_as as "by?",
+            t.tags as "tags?: Json<Tags>", t.read_at as "tags_at?",
+            e.last as "ended?", e.by_rule as "ended_by_rule?",
             (select count(*) from live) as "all!"
         from part
         join portal.approval a on a.id = part.id
         join portal.source s on s.name = a.source
         join portal.pipeline p on p.source = a.source and p.name = a.pipeline
         left join portal.decision d on d.approval_id = a.id and d.state in ('intent', 'submitting', 'unsure')
+        left join portal.pipeline_tags t on t.source = a.source and t.pipeline = a.pipeline and t.until_at is null
+        cross join lateral (
+            select max(f.settled_at) as last, max(f.settled_at) filter (where f.channel = 'rule') as by_rule
+            from portal.decision f where f.approval_id = a.id) e
         order by a.expires_at, a.id"#,
         at_most,
         skipping
@@ -130,6 +142,11 @@ pub async fn list_waiting(conn: &mut PgConnection, skipping: i64, at_most: i64) 
             sources: row.sources.map(|json| json.0).unwrap_or_default(),
             newer: u64::try_from(row.newer).unwrap_or(0),
             live,
+            ended: Ended {
+                last: row.ended.map(jiff_sqlx::Timestamp::to_jiff),
+                by_rule: row.ended_by_rule.map(jiff_sqlx::Timestamp::to_jiff),
+            },
+            tags: row.tags.map(|json| json.0).zip(row.tags_at.map(jiff_sqlx::Timestamp::to_jiff)),
         });
     }
     let count = |n: i64| u64::try_from(n).expect("a count is not negative");
@@ -147,6 +164,8 @@ pub struct SourceSight {
     pub swept_at: Option<Timestamp>,
     /// Since when, and why, nothing of it can be read.
     pub blind: Option<(Timestamp, String)>,
+    /// Since when, and why, what AWS announces of it is not relied on although it has a queue. Of no matter for one pipeline.
+    pub deaf: Option<(Timestamp, String)>,
     /// Since when, why, how many and which of its pipelines cannot be read.
     pub unreadable: Option<Unreadable>,
 }
@@ -167,7 +186,7 @@ pub struct Unreadable {
 /// The database's, or a row the program could not have written.
 pub async fn find_holding(conn: &mut PgConnection, approval: ApprovalId) -> Result<Option<Live>, sqlx::Error> {
     let held = super::decisions::find_holding(conn, approval).await?;
-    Ok(held.map(|held| Live { id: held.id, state: held.state, verdict: held.verdict, by: held.signed_as }))
+    Ok(held.map(|held| Live { id: held.id, state: held.state, verdict: held.verdict(), by: held.signed_as }))
 }
 
 /// How well one pipeline can be read: its source's sight, with nothing about other pipelines.
@@ -197,6 +216,7 @@ pub async fn find_sight(
         configured: row.configured,
         swept_at: row.swept_at.map(jiff_sqlx::Timestamp::to_jiff),
         blind: row.blind_since.map(jiff_sqlx::Timestamp::to_jiff).zip(row.blind_why),
+        deaf: None,
         unreadable: unreadable.map(|(since, why)| Unreadable {
             count: 1,
             since,
@@ -214,6 +234,7 @@ pub async fn list_sight(conn: &mut PgConnection) -> Result<Vec<SourceSight>, sql
     let rows = sqlx::query!(
         r#"select s.name as "name!", s.account as "account?", s.region as "region?", s.configured as "configured!",
             s.swept_at as "swept_at?", s.blind_since as "blind_since?", s.blind_why as "blind_why?",
+            s.deaf_since as "deaf_since?", s.deaf_why as "deaf_why?",
             u.count as "count!", u.since as "since?", u.why as "why?", u.names as "names?"
         from portal.source s
         cross join lateral (
@@ -235,6 +256,7 @@ pub async fn list_sight(conn: &mut PgConnection) -> Result<Vec<SourceSight>, sql
         configured: row.configured,
         swept_at: row.swept_at.map(jiff_sqlx::Timestamp::to_jiff),
         blind: row.blind_since.map(jiff_sqlx::Timestamp::to_jiff).zip(row.blind_why),
+        deaf: row.deaf_since.map(jiff_sqlx::Timestamp::to_jiff).zip(row.deaf_why),
         unreadable: row.since.map(jiff_sqlx::Timestamp::to_jiff).zip(row.why).map(|(since, why)| Unreadable {
             count: u64::try_from(row.count).unwrap_or(0),
             since,

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx as _;
+use jiff_sqlx::ToSqlx;
 use sqlx::PgConnection;
 
 use super::accounts::{exactly_one, roles};
 use crate::domain::ids::{AccountId, SessionId};
 use crate::domain::people::Person;
+use crate::domain::zone;
 
 /// A session to be kept.
 #[derive(Debug)]
@@ -19,6 +20,9 @@ pub struct NewRow<'a> {
     pub csrf_secret: &'a [u8; 32],
     pub account: AccountId,
     pub method: &'a str,
+    pub factor: Option<&'a str>,
+    pub stepped_up_at: Option<Timestamp>,
+    pub proven_by: Option<&'a str>,
     pub address: &'a str,
     pub user_agent: &'a str,
     pub started_at: Timestamp,
@@ -39,6 +43,8 @@ pub struct Listed {
     pub id: SessionId,
     pub method: String,
     pub address: String,
+    /// Where it was last seen, if that was elsewhere than where it began.
+    pub last_address: Option<String>,
     pub user_agent: String,
     pub started_at: Timestamp,
     pub last_seen_at: Timestamp,
@@ -81,8 +87,8 @@ pub fn mark_of(token_hash: &[u8]) -> String {
 pub async fn insert_session(conn: &mut PgConnection, new: &NewRow<'_>) -> Result<(), sqlx::Error> {
     let done = sqlx::query!(
         "insert into portal.session (id, token_hash, csrf_secret, account_id, method, address, user_agent, started_at,
-            last_seen_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
+            last_seen_at, expires_at, factor, stepped_up_at, proven_by)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11, $12)",
         new.id.0,
         new.token_hash.as_slice(),
         new.csrf_secret.as_slice(),
@@ -91,7 +97,10 @@ pub async fn insert_session(conn: &mut PgConnection, new: &NewRow<'_>) -> Result
         new.address,
         new.user_agent,
         new.started_at.to_sqlx() as jiff_sqlx::Timestamp,
-        new.expires_at.to_sqlx() as jiff_sqlx::Timestamp
+        new.expires_at.to_sqlx() as jiff_sqlx::Timestamp,
+        new.factor as Option<&str>,
+        new.stepped_up_at.map(ToSqlx::to_sqlx) as Option<jiff_sqlx::Timestamp>,
+        new.proven_by as Option<&str>
     );
     exactly_one(done.execute(conn).await?.rows_affected())
 }
@@ -105,8 +114,8 @@ pub async fn find_session(
     seen_since: Timestamp,
 ) -> Result<Option<Found>, sqlx::Error> {
     let row = sqlx::query!(
-        "select s.id, s.csrf_secret, s.method, s.stepped_up_at, s.started_at, s.last_seen_at,
-            a.id as account, a.email, a.name, a.roles, a.must_change_password
+        "select s.id, s.csrf_secret, s.method, s.factor, s.stepped_up_at, s.proven_by, s.started_at, s.last_seen_at,
+            a.id as account, a.email, a.name, a.roles, a.must_change_password, a.time_zone
          from portal.session s join portal.account a on a.id = s.account_id
          where s.token_hash = $1 and a.disabled_at is null and s.expires_at > $2 and s.last_seen_at > $3",
         token_hash.as_slice(),
@@ -115,17 +124,22 @@ pub async fn find_session(
     );
     let Some(row) = row.fetch_optional(conn).await? else { return Ok(None) };
     let rights = roles(&row.account.to_string(), &row.roles)?;
+    let lacks_factor = rights.admin && row.factor.is_none();
     let person = Person {
         account: AccountId(row.account),
         email: row.email,
         name: row.name,
-        roles: Person::rights(rights, row.must_change_password),
+        roles: Person::rights(rights, row.must_change_password, lacks_factor),
         must_change_password: row.must_change_password,
         session: SessionId(row.id),
         method: row.method,
         signed_in_at: row.started_at.to_jiff(),
+        factor: row.factor,
+        lacks_factor,
         stepped_up_at: row.stepped_up_at.map(jiff_sqlx::Timestamp::to_jiff),
+        proven_by: row.proven_by,
         address,
+        zone: zone::find_or_utc(&row.time_zone),
         session_mark: mark_of(token_hash),
     };
     let csrf_secret = row.csrf_secret.try_into().map_err(|_| super::Inconsistent {
@@ -156,10 +170,10 @@ pub async fn list_living(
 }
 
 /// Keeps a session alive. Whoever holds one of the rows just now is not waited for: a page is worth more than the minute
-/// it was last seen in.
+/// it was last seen in. Where from is kept when it is another address than the session began at.
 pub async fn mark_seen(
     conn: &mut PgConnection,
-    session: SessionId,
+    (session, address): (SessionId, &str),
     now: Timestamp,
     before: Timestamp,
 ) -> Result<(), sqlx::Error> {
@@ -170,11 +184,13 @@ pub async fn mark_seen(
          a as (
             select account.id from portal.account account join s on s.account_id = account.id
             for no key update of account skip locked),
-         touched as (update portal.session t set last_seen_at = $2 from s where t.id = s.id)
+         touched as (update portal.session t set last_seen_at = $2, last_address = nullif($4, t.address)
+            from s where t.id = s.id)
          update portal.account t set last_seen_at = $2 from a where t.id = a.id",
         session.0,
         now.to_sqlx() as jiff_sqlx::Timestamp,
-        before.to_sqlx() as jiff_sqlx::Timestamp
+        before.to_sqlx() as jiff_sqlx::Timestamp,
+        address
     );
     seen.execute(conn).await.map(|_| ())
 }
@@ -187,7 +203,7 @@ pub async fn list_sessions(
     seen_since: Timestamp,
 ) -> Result<Vec<Listed>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select id, method, address, user_agent, started_at, last_seen_at, expires_at from portal.session
+        "select id, method, address, last_address, user_agent, started_at, last_seen_at, expires_at from portal.session
          where account_id = $1 and expires_at > $2 and last_seen_at > $3 order by started_at desc, id desc",
         account.0,
         now.to_sqlx() as jiff_sqlx::Timestamp,
@@ -197,12 +213,52 @@ pub async fn list_sessions(
         id: SessionId(row.id),
         method: row.method,
         address: row.address,
+        last_address: row.last_address,
         user_agent: row.user_agent,
         started_at: row.started_at.to_jiff(),
         last_seen_at: row.last_seen_at.to_jiff(),
         expires_at: row.expires_at.to_jiff(),
     });
     Ok(listed.collect())
+}
+
+/// Gives a session another secret, and notes what was proven when and with which factor. The absolute end of the session;
+/// none: it has ended.
+pub async fn replace_secret(
+    conn: &mut PgConnection,
+    (account, session): (AccountId, SessionId),
+    token_hash: &[u8; 32],
+    (factor, proven_by, proven_at): (Option<&str>, &str, Timestamp),
+    now: Timestamp,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let expires = sqlx::query_scalar!(
+        "update portal.session set token_hash = $3, factor = coalesce($4, factor), stepped_up_at = $6,
+            proven_by = $7
+         where id = $2 and account_id = $1 and expires_at > $5 returning expires_at",
+        account.0,
+        session.0,
+        token_hash.as_slice(),
+        factor,
+        now.to_sqlx() as jiff_sqlx::Timestamp,
+        proven_at.to_sqlx() as jiff_sqlx::Timestamp,
+        proven_by
+    );
+    Ok(expires.fetch_optional(conn).await?.map(jiff_sqlx::Timestamp::to_jiff))
+}
+
+/// Keeps a session from being ended until the transaction is: what somebody does within it happens before it ends, or not
+/// at all. False: it has ended. It may be seen meanwhile.
+pub async fn hold_session(
+    conn: &mut PgConnection,
+    account: AccountId,
+    session: SessionId,
+) -> Result<bool, sqlx::Error> {
+    let held = sqlx::query_scalar!(
+        "select id from portal.session where id = $1 and account_id = $2 for key share",
+        session.0,
+        account.0
+    );
+    Ok(held.fetch_optional(conn).await?.is_some())
 }
 
 /// Ends one session of an account.
@@ -243,6 +299,24 @@ pub async fn delete_all(
          returning id, account_id, token_hash, last_seen_at",
         account.0,
         but.map(|session| session.0)
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(Ended::from).collect())
+}
+
+/// Ends those sessions of an account that were begun in one way, but for one that may stay.
+pub async fn delete_begun_by(
+    conn: &mut PgConnection,
+    account: AccountId,
+    method: &str,
+    but: SessionId,
+) -> Result<Vec<Ended>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        EndedRow,
+        "delete from portal.session where account_id = $1 and method = $2 and id <> $3
+         returning id, account_id, token_hash, last_seen_at",
+        account.0,
+        method,
+        but.0
     );
     Ok(rows.fetch_all(conn).await?.into_iter().map(Ended::from).collect())
 }

@@ -139,6 +139,27 @@ pub async fn mark_seen(conn: &mut PgConnection, name: &SourceName) -> sqlx::Resu
     Ok(done.execute(conn).await?.rows_affected() == 1)
 }
 
+/// Since when, and why, what AWS announces of the source is not relied on although it should be.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn mark_ears(
+    conn: &mut PgConnection,
+    name: &SourceName,
+    deaf: Option<&(Timestamp, String)>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update portal.source set deaf_since = $2, deaf_why = $3
+        where name = $1 and (deaf_since, deaf_why) is distinct from ($2, $3)",
+        name.as_str(),
+        deaf.map(|(since, _)| since.to_sqlx()) as Option<jiff_sqlx::Timestamp>,
+        deaf.map(|(_, why)| why.as_str())
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// A sweep that began at `at` has read everything that could be read.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::Source;
 use crate::approvals::Reader;
 use crate::codepipeline::observed::{ActionDefinition, Definition, Listing, ReadError};
-use crate::domain::ids::{Gate, SourceName, StageName};
+use crate::domain::ids::{Gate, PipelineName, SourceName, StageName};
 use crate::domain::text::Clipped;
 use crate::store::pipelines::{self, ActionShape, GateSetting, Pipeline, StageShape};
 
@@ -20,14 +20,15 @@ pub(super) fn is_current(kept: &Pipeline, listed: &Listing) -> bool {
         && listed.mode.as_ref().is_none_or(|mode| kept.mode == *mode)
 }
 
-/// Reads a definition and keeps it under the key AWS lists it by.
+/// Reads a definition and keeps it under the key AWS lists it by; without a list, under its own, which the list confirms or
+/// has it read once more.
 pub(super) async fn read(
     reader: &Reader,
     source: &Source,
-    listed: &Listing,
+    (name, listed): (&PipelineName, Option<&Listing>),
     now: Timestamp,
 ) -> Result<Result<Pipeline, ReadError>, sqlx::Error> {
-    let definition = match source.gateway.read_definition(&listed.name).await {
+    let definition = match source.gateway.read_definition(name).await {
         Ok(definition) => definition,
         Err(error) => return Ok(Err(error)),
     };
@@ -36,12 +37,12 @@ pub(super) async fn read(
     let gates = gates(source, &definition);
     let mut tx = reader.database().pages.begin().await?;
     pipelines::upsert(&mut tx, source, &pipeline, now).await?;
-    pipelines::replace_gates(&mut tx, source, &listed.name, &gates, now).await?;
+    pipelines::replace_gates(&mut tx, source, name, &gates, now).await?;
     tx.commit().await?;
     Ok(Ok(pipeline))
 }
 
-fn pipeline(definition: &Definition, listed: &Listing) -> Pipeline {
+fn pipeline(definition: &Definition, listed: Option<&Listing>) -> Pipeline {
     let shape = |action: &ActionDefinition| ActionShape {
         name: action.name.clone(),
         category: action.category.clone(),
@@ -59,9 +60,9 @@ fn pipeline(definition: &Definition, listed: &Listing) -> Pipeline {
     Pipeline {
         name: definition.name.clone(),
         // Kept under what the list says: a list that lags behind the definition makes it be read once more, not for ever.
-        version: listed.version,
-        updated_at: listed.updated,
-        mode: listed.mode.as_ref().unwrap_or(&definition.mode).clone(),
+        version: listed.map_or(definition.version, |listed| listed.version),
+        updated_at: listed.map_or(definition.updated, |listed| listed.updated),
+        mode: listed.and_then(|listed| listed.mode.as_ref()).unwrap_or(&definition.mode).clone(),
         pipeline_type: definition.pipeline_type.clone(),
         stages,
         gate_count: i32::try_from(gates).unwrap_or(i32::MAX),

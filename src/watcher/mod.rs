@@ -7,31 +7,35 @@
 
 mod account;
 mod definitions;
+mod ears;
 mod lease;
+mod lookout;
 mod status;
 mod sweep;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use lookout::{APART, Looked, Lookout};
 pub use status::{Ended, SourceStatus};
 
 use crate::approvals::Reader;
 use crate::clock::Clock;
 use crate::codepipeline::Gateway;
 use crate::config::Matcher;
-use crate::domain::ids::SourceName;
+use crate::domain::ids::{PipelineName, SourceName};
 use crate::random::Random;
 use crate::store::sources;
 use crate::supervise::Supervisor;
+use ears::Ears;
 use lease::Lease;
 use sweep::Memory;
 
@@ -44,6 +48,8 @@ pub struct Watcher {
     clock: Clock,
     random: Random,
     poll_interval: Duration,
+    /// While the source's announcements are heard.
+    queue_poll_interval: Duration,
     sources: Vec<Arc<Source>>,
     handle: WatcherHandle,
     supervisor: Supervisor,
@@ -53,8 +59,13 @@ pub struct Watcher {
 struct Source {
     gateway: Gateway,
     matcher: Matcher,
+    /// Which account it is, once that is settled in the life of this process.
+    account: OnceLock<Option<String>>,
+    ears: Arc<Ears>,
     /// What only saves reads; nobody else waits for it.
     memory: tokio::sync::Mutex<Memory>,
+    /// Pipelines whose tags could not be read, and when that is tried again.
+    tag_retries: Mutex<BTreeMap<PipelineName, Timestamp>>,
 }
 
 /// What others hold of the watcher: a way to wake it and to see how it does. Cheap to clone.
@@ -64,6 +75,7 @@ pub struct WatcherHandle(Arc<BTreeMap<SourceName, Seat>>);
 #[derive(Default)]
 struct Seat {
     wake: Notify,
+    ears: Arc<Ears>,
     status: Mutex<Option<SourceStatus>>,
 }
 
@@ -76,6 +88,29 @@ impl WatcherHandle {
     /// Wakes the sweep of one source.
     pub fn poke_source(&self, source: &SourceName) {
         if let Some(seat) = self.0.get(source) {
+            seat.wake.notify_one();
+        }
+    }
+
+    /// What AWS announces of a source is received at present: its sweep is only the safety net then, and slower.
+    pub fn hears(&self, source: &SourceName, now: Timestamp) {
+        if let Some(seat) = self.0.get(source) {
+            seat.ears.hear(now);
+        }
+    }
+
+    /// Something was announced of a pipeline, and will be looked at.
+    pub fn was_announced(&self, source: &SourceName, pipeline: &PipelineName, now: Timestamp) {
+        if let Some(seat) = self.0.get(source) {
+            seat.ears.note(pipeline, now);
+        }
+    }
+
+    /// Nothing is received, for a reason that the page tells; none where nobody listens any more. The source is swept at once if it was.
+    pub fn is_deaf(&self, source: &SourceName, why: Option<String>, now: Timestamp) {
+        if let Some(seat) = self.0.get(source)
+            && seat.ears.close(why, now)
+        {
             seat.wake.notify_one();
         }
     }
@@ -108,15 +143,20 @@ impl Watcher {
         let mut seats = BTreeMap::new();
         for gateway in reader.gateways() {
             let matcher = gateway.source().matcher()?;
-            seats.insert(gateway.source().name.clone(), Seat::default());
+            let seat = Seat::default();
+            let ears = Arc::clone(&seat.ears);
+            seats.insert(gateway.source().name.clone(), seat);
             let memory = tokio::sync::Mutex::new(Memory::default());
-            sources.push(Arc::new(Source { gateway: gateway.clone(), matcher, memory }));
+            let tag_retries = Mutex::default();
+            let account = OnceLock::new();
+            sources.push(Arc::new(Source { gateway: gateway.clone(), matcher, account, ears, memory, tag_retries }));
         }
         Ok(Self {
             reader: reader.clone(),
             clock: clock.clone(),
             random: random.clone(),
             poll_interval: poll_interval.unsigned_abs(),
+            queue_poll_interval: poll_interval.unsigned_abs(),
             sources,
             handle: WatcherHandle(Arc::new(seats)),
             supervisor: Supervisor::default(),
@@ -127,6 +167,13 @@ impl Watcher {
     #[must_use]
     pub fn supervised_by(mut self, supervisor: &Supervisor) -> Self {
         self.supervisor = supervisor.clone();
+        self
+    }
+
+    /// Sweeps a source only so often while its announcements are heard, and never more often than others.
+    #[must_use]
+    pub fn slowed_to(mut self, queue_poll_interval: SignedDuration) -> Self {
+        self.queue_poll_interval = self.poll_interval.max(queue_poll_interval.unsigned_abs());
         self
     }
 
@@ -225,7 +272,9 @@ impl Watcher {
                 };
             }
             failures = if let Went::Failed(before) = went { before.saturating_add(1) } else { 0 };
-            let pause = self.pause(went);
+            // A source that could not be read is seen to be back as soon as ever.
+            let can_wait = matches!(went, Went::Read(_)) && source.ears.are_relied_on(self.clock.now());
+            let pause = self.pause(if can_wait { self.queue_poll_interval } else { self.poll_interval }, went);
             // Nothing here touches the database, so nothing is lost when one of these is dropped (P-02).
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -236,9 +285,9 @@ impl Watcher {
         }
     }
 
-    fn pause(&self, went: Went) -> Duration {
+    fn pause(&self, interval: Duration, went: Went) -> Duration {
         // A tenth more or less, so that sources and replicas drift apart.
-        pause(self.poll_interval.mul_f64(0.9 + 0.2 * self.random.fraction()), went)
+        pause(interval.mul_f64(0.9 + 0.2 * self.random.fraction()), went)
     }
 }
 

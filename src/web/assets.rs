@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
+use serde_json::json;
 
 use super::error::Failure;
 use super::extract::Segment;
@@ -38,6 +39,29 @@ static HASHES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
 pub fn address(file: &str) -> String {
     let hash = HASHES.get(file).expect("templates name files that exist in static/");
     format!("/static/{hash}/{file}")
+}
+
+/// A file's content.
+#[must_use]
+pub fn find(file: &str) -> Option<Vec<u8>> {
+    Files::get(file).map(|file| file.data.into_owned())
+}
+
+/// `GET /manifest.webmanifest`: what makes the portal a page that can be installed.
+pub async fn manifest() -> Response {
+    let icon = |file: &str, size: &str, purpose: &str| json!({ "src": address(file), "sizes": size, "type": "image/png", "purpose": purpose });
+    let manifest = json!({
+        "id": "/", "name": "Countersign", "short_name": "Countersign",
+        "description": "What waits for a decision",
+        "start_url": "/", "scope": "/", "display": "standalone", "lang": "en",
+        // As the sheet of pages and their paper; each page tells the colours of the dark (base.html).
+        "theme_color": "#ffffff", "background_color": "#fbfbf9",
+        "icons": [
+            icon("icon-192.png", "192x192", "any"), icon("icon-512.png", "512x512", "any"),
+            icon("icon-maskable-512.png", "512x512", "maskable"),
+        ],
+    });
+    ([(header::CONTENT_TYPE, "application/manifest+json")], manifest.to_string()).into_response()
 }
 
 /// `GET /static/{hash}/{file}`.

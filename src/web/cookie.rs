@@ -15,6 +15,10 @@ pub enum Cookie {
     Form,
     /// The name of a one-time message.
     Note,
+    /// What the browser is known by when somebody signs in (S-12).
+    Device,
+    /// The secret of the link in a mail that was followed last, for ten minutes (L-07).
+    Mail,
 }
 
 /// How cookies look at this portal's address.
@@ -39,6 +43,10 @@ impl Cookies {
             (Cookie::Form, false) => "countersign-form",
             (Cookie::Note, true) => "__Host-countersign-note",
             (Cookie::Note, false) => "countersign-note",
+            (Cookie::Device, true) => "__Host-countersign-device",
+            (Cookie::Device, false) => "countersign-device",
+            (Cookie::Mail, true) => "__Host-countersign-mail",
+            (Cookie::Mail, false) => "countersign-mail",
         }
     }
 

@@ -68,16 +68,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for CsrfForm<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let CsrfPairs(pairs) = CsrfPairs::from_request(request, state).await?;
+        let mut rest = form_urlencoded::Serializer::new(String::new());
+        rest.extend_pairs(pairs);
+        strict(rest.finish().as_bytes()).map(Self).map_err(Failure::bad_request)
+    }
+}
+
+/// The same, as they came: for the one page that keeps another page's fields.
+#[derive(Debug)]
+pub struct CsrfPairs(pub Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for CsrfPairs {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let visitor = request.extensions().get::<Visitor>().cloned();
         let binding = visitor.and_then(|visitor| visitor.binding);
         let bytes = form_bytes(request, state).await?;
         let mut token = None;
-        let mut rest = form_urlencoded::Serializer::new(String::new());
+        let mut rest = Vec::new();
         for (name, value) in form_urlencoded::parse(&bytes) {
             if name == FIELD && token.is_none() {
                 token = Some(value.into_owned());
             } else {
-                rest.append_pair(&name, &value);
+                rest.push((name.into_owned(), value.into_owned()));
             }
         }
         let right = matches!((&binding, &token), (Some(binding), Some(token)) if binding.accepts(token));
@@ -87,7 +102,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for CsrfForm<T> {
                  Go back, reload the page and try again.",
             ));
         }
-        strict(rest.finish().as_bytes()).map(Self).map_err(Failure::bad_request)
+        Ok(Self(rest))
     }
 }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::state::AppState;
+use super::streams::OVER_WITHIN;
 use crate::accounts::Unavailable;
 use crate::clock::Clock;
 use crate::database::Database;
@@ -23,8 +24,19 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// How many settle beside each other: while one waits for a source that hangs, the others go on with the rest (D-12). They
 /// keep out of each other's way as replicas do.
 const SETTLERS: usize = 3;
-/// A stream whose session has ended is open for no longer than this and the time of a query (S-27: 5 s).
+/// How many send messages to channels beside each other: while one waits for an end that hangs, the others go on.
+const SENDERS: usize = 3;
+/// How late what nobody decided may be rejected, where an admin chose that it is.
+const UNATTENDED: Duration = Duration::from_secs(5);
+/// How many tell browsers beside each other: while one waits for a push service that hangs, the others go on.
+const PUSHERS: usize = 2;
+/// A stream whose session has ended is open for no longer than this and the time of a query.
 const STREAMS: Duration = Duration::from_secs(3);
+const _: () = assert!(STREAMS.as_secs() < OVER_WITHIN.as_secs(), "the query has its time too");
+/// How long a mail, or the answer to who forgot a password, waits at most before it is looked at.
+const MAILING: Duration = Duration::from_secs(2);
+/// How late a group may hear of what nobody decides.
+const LOOKING: Duration = Duration::from_secs(60);
 const STRANGERS: Duration = Duration::from_secs(10);
 const CLOCK: Duration = Duration::from_secs(60);
 const SESSIONS: Duration = Duration::from_secs(60);
@@ -58,12 +70,29 @@ impl Duties {
         tokio::spawn(feel_pulse(state.clone(), duties.pulse.clone()));
         // Supervises the sweeps of each source by itself: trouble with one must not stop the others.
         duties.tasks.spawn(watcher.run(duties.stop.clone()));
+        duties.tasks.spawn(state.events.clone().run(state.supervisor.clone(), duties.stop.clone()));
         duties.tasks.spawn(hear(state.clone(), duties.stop.clone()));
         duties.every(STREAMS, "checking who still listens", |state| async move {
             state.database.pulse.or_dead(state.streams.end_over(&state.accounts)).await.map(drop)
         });
         for _ in 0..SETTLERS {
             duties.every(SETTLING, "settling decisions", settle);
+        }
+        duties.every(UNATTENDED, "rejecting what nobody decided", reject_unattended);
+        duties.every(MAILING, "answering who forgot a password", answer_requests);
+        duties.every(MAILING, "telling people what waits for them", tell_people);
+        duties.every(
+            LOOKING,
+            "looking for what nobody was told",
+            |state| async move { state.notices.look_around().await },
+        );
+        duties.every(MAILING, "sending mail", send_mail);
+        duties.every(MAILING, "making messages to channels", make_messages);
+        for _ in 0..SENDERS {
+            duties.every(MAILING, "telling channels", tell_channels);
+        }
+        for _ in 0..PUSHERS {
+            duties.every(MAILING, "telling browsers", tell_browsers);
         }
         duties.every(
             STRANGERS,
@@ -74,7 +103,7 @@ impl Duties {
             state.database.pulse.or_dead(follow_database_clock(&state.database, &state.clock)).await
         });
         duties.every(SESSIONS, "ending sessions whose time is over", end_sessions);
-        duties.every(TIDYING, "tidying", tidy);
+        duties.tidy();
         duties.tasks.close();
         duties
     }
@@ -87,6 +116,37 @@ impl Duties {
             tracing::warn!(%error, "the last counts of strangers could not be recorded");
         }
         self.pulse.cancel();
+    }
+
+    /// Forgets what no longer limits or protects anybody, or can be ended by nobody any more. Each is a duty of its own, so that
+    /// what fails is told by its name, and holds up none of the others.
+    fn tidy(&self) {
+        self.forget("forgetting the keys of forms", |state| async move { forget_keys(&state).await });
+        self.forget("forgetting what was announced", |state| async move { state.reader.forget_announced().await });
+        self.forget("forgetting what SNS delivered", |state| async move { state.sns.forget_taken().await });
+        self.forget("forgetting old mail", |state| async move { state.mailer.sweep().await });
+        self.forget("forgetting old links in mails", |state| async move { state.mailed.sweep().await });
+        self.forget("forgetting old notices", |state| async move { state.notices.sweep().await });
+        self.forget("forgetting old messages to channels", |state| async move { state.channels.sweep().await });
+        self.forget("forgetting old messages to browsers", |state| async move { state.push.sweep().await });
+        self.forget("forgetting what was begun and not ended", |state| async move {
+            state.accounts.sweep_ceremonies().await
+        });
+        self.forget(
+            "forgetting what limits nobody any more",
+            |state| async move { state.accounts.sweep_limits().await },
+        );
+    }
+
+    fn forget<F, E>(&self, what: &'static str, step: impl Fn(AppState) -> F + Clone + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<(), E>> + Send,
+        E: From<sqlx::Error> + std::fmt::Display + Send + 'static,
+    {
+        self.every(TIDYING, what, move |state| {
+            let (pulse, done) = (state.database.pulse.clone(), step(state));
+            async move { pulse.or_dead(done).await }
+        });
     }
 
     /// Runs `step` now and then, until stopped.
@@ -173,22 +233,56 @@ async fn settle(state: AppState) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Apart from the settling: what a source that hangs holds up here is nobody's decision.
+async fn reject_unattended(state: AppState) -> Result<(), sqlx::Error> {
+    if !state.readiness.stopping().is_cancelled() {
+        state.decisions.reject_unattended().await?;
+    }
+    Ok(())
+}
+
+/// Apart from the sending, which waits for a mail server.
+async fn answer_requests(state: AppState) -> Result<(), Unavailable> {
+    while !state.readiness.stopping().is_cancelled() && state.accounts.answer_request().await? {}
+    Ok(())
+}
+
+/// Apart from the sending too, and from everything that reads AWS or decides.
+async fn tell_people(state: AppState) -> Result<(), sqlx::Error> {
+    while !state.readiness.stopping().is_cancelled() && state.notices.step().await? > 0 {}
+    Ok(())
+}
+
+async fn send_mail(state: AppState) -> Result<(), sqlx::Error> {
+    while !state.readiness.stopping().is_cancelled() && state.mailer.step().await? > 0 {}
+    Ok(())
+}
+
+async fn make_messages(state: AppState) -> Result<(), sqlx::Error> {
+    while !state.readiness.stopping().is_cancelled() && state.channels.step().await? > 0 {}
+    Ok(())
+}
+
+async fn tell_channels(state: AppState) -> Result<(), sqlx::Error> {
+    while !state.readiness.stopping().is_cancelled() && state.channels.send().await? > 0 {}
+    Ok(())
+}
+
+async fn tell_browsers(state: AppState) -> Result<(), sqlx::Error> {
+    while !state.readiness.stopping().is_cancelled() && state.push.send().await? > 0 {}
+    Ok(())
+}
+
 async fn end_sessions(state: AppState) -> Result<(), Unavailable> {
     while state.database.pulse.or_dead(state.accounts.end_sessions_over()).await? > 0 {}
     Ok(())
 }
 
-/// Forgets what no longer limits or protects anybody. None of it is ever recorded.
-async fn tidy(state: AppState) -> Result<(), Unavailable> {
-    state.database.pulse.or_dead(tidy_up(&state)).await
-}
-
-async fn tidy_up(state: &AppState) -> Result<(), Unavailable> {
+async fn forget_keys(state: &AppState) -> Result<(), sqlx::Error> {
     let now = state.clock.now();
     let mut connection = state.database.pages.acquire().await?;
-    store::decisions::intake::delete_keys_before(&mut connection, now.checked_sub(KEYS_LIVE).unwrap_or(now)).await?;
-    drop(connection);
-    state.accounts.sweep_limits().await
+    let before = now.checked_sub(KEYS_LIVE).unwrap_or(now);
+    store::decisions::intake::delete_keys_before(&mut connection, before).await.map(drop)
 }
 
 /// Makes our clock show the database's time: sessions and deadlines must agree between replicas (F-34).

@@ -17,6 +17,7 @@ pub struct Failure {
     status: StatusCode,
     said: Said,
     retry_after: Option<Duration>,
+    challenge: Option<&'static str>,
 }
 
 /// What an error page says. Travels with the response to where the page is made.
@@ -32,7 +33,7 @@ impl Failure {
     /// A failure with this status; without [`Failure::saying`] the page explains the status in general words.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self { status, said: Said::default(), retry_after: None }
+        Self { status, said: Said::default(), retry_after: None, challenge: None }
     }
 
     /// 400: the request is not one that our pages make.
@@ -66,6 +67,12 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE).after(after)
     }
 
+    /// 429 with `Retry-After`.
+    #[must_use]
+    pub fn too_many(after: Duration) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS).after(after)
+    }
+
     /// 500. `why` goes to the log with the request's id, and nowhere else.
     #[must_use]
     pub fn internal(why: impl std::fmt::Display) -> Self {
@@ -95,6 +102,13 @@ impl Failure {
     #[must_use]
     pub fn with_next(mut self, label: impl Into<String>, path: impl Into<String>) -> Self {
         self.said.next = Some((label.into(), path.into()));
+        self
+    }
+
+    /// Tells a program how it has to show who it is (`WWW-Authenticate`).
+    #[must_use]
+    pub fn challenging(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
         self
     }
 
@@ -144,6 +158,9 @@ impl IntoResponse for Failure {
             // Rounded up: a caller that waits exactly this long must not be early.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response.extensions_mut().insert(self.said);
         response

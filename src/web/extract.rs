@@ -9,6 +9,7 @@ use url::form_urlencoded;
 
 use super::error::Failure;
 use super::guard::Visitor;
+use crate::accounts::ceremonies::Holder;
 use crate::domain::people::{Approver, Person};
 
 /// The person who is signed in. Only behind a route that requires it; elsewhere it refuses.
@@ -21,6 +22,33 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let person = parts.extensions.get::<Visitor>().and_then(|visitor| visitor.person.clone());
         person.map(Self).ok_or_else(|| Failure::new(axum::http::StatusCode::UNAUTHORIZED))
+    }
+}
+
+/// Who alone can go on with what they begin here: this session, or this browser before there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning(pub Holder);
+
+impl<S: Send + Sync> FromRequestParts<S> for Beginning {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let holder = parts.extensions.get::<Visitor>().and_then(|visitor| visitor.holder);
+        holder.map(Self).ok_or_else(|| {
+            Failure::forbidden("This browser does not keep the portal's cookies. Allow them, and begin again.")
+        })
+    }
+}
+
+/// The person who is signed in, if anybody is.
+#[derive(Debug, Clone)]
+pub struct MaybeSignedIn(pub Option<Person>);
+
+impl<S: Send + Sync> FromRequestParts<S> for MaybeSignedIn {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(Self(parts.extensions.get::<Visitor>().and_then(|visitor| visitor.person.clone())))
     }
 }
 

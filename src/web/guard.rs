@@ -8,17 +8,23 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::tz::TimeZone;
 
+use super::api::bearer;
 use super::cookie::Cookie;
 use super::csrf::Binding;
 use super::error::Failure;
 use super::layers::Client;
 use super::layers::origin;
+use super::page_zone;
 use super::returning;
 use super::routes::{Access, Kind};
 use super::state::AppState;
+use super::step_up;
+use crate::accounts::ceremonies::Holder;
+use crate::accounts::tokens::TokenView;
 use crate::decisions::Refused;
-use crate::domain::people::Person;
+use crate::domain::people::{Person, Role};
 
 /// What the table says about the route that was hit.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +32,7 @@ pub struct Gate {
     pub path: &'static str,
     pub access: Access,
     pub kind: Kind,
+    pub stepped_up: bool,
 }
 
 /// Who is asking, as the guard found out. In the request for the handler and in the response for the layers outside.
@@ -34,6 +41,10 @@ pub struct Visitor {
     pub person: Option<Person>,
     /// What this visitor's form tokens are bound to. Absent where there are no forms.
     pub binding: Option<Binding>,
+    /// Who can go on with what this visitor begins.
+    pub holder: Option<Holder>,
+    /// What a program came with, in place of a session.
+    pub token: Option<TokenView>,
 }
 
 /// The route's template, for the log: paths hold ids, templates do not.
@@ -46,16 +57,23 @@ pub async fn check(State((app, gate)): State<(AppState, Gate)>, request: Request
     let admitted = admit(&app, gate, &mut parts).await;
     let visitor = parts.extensions.get::<Visitor>().cloned().unwrap_or_default();
     let request = Request::from_parts(parts, body);
-    let mut response = match admitted {
-        Ok(None) => next.run(request).await,
-        Ok(Some(secret)) => {
-            let mut response = next.run(request).await;
-            let cookie = app.cookies().set(Cookie::Form, &secret, None);
-            response.headers_mut().append(header::SET_COOKIE, cookie);
-            response
+    let zone = visitor.person.as_ref().map_or(TimeZone::UTC, |person| person.zone.clone());
+    let answer = async {
+        match admitted {
+            Ok(None) => match step_up::pass(&app, gate, &visitor, request).await {
+                Ok(request) => next.run(request).await,
+                Err(answer) => *answer,
+            },
+            Ok(Some(secret)) => {
+                let mut response = next.run(request).await;
+                let cookie = app.cookies().set(Cookie::Form, &secret, None);
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+                response
+            }
+            Err(answer) => *answer,
         }
-        Err(answer) => *answer,
     };
+    let mut response = page_zone::shown_in(zone, answer).await;
     response.extensions_mut().insert(visitor);
     response.extensions_mut().insert(Template(gate.path));
     response
@@ -63,8 +81,12 @@ pub async fn check(State((app, gate)): State<(AppState, Gate)>, request: Request
 
 /// Admits the request, leaving the [`Visitor`] in it; `Some` is a new form secret for this browser.
 async fn admit(app: &AppState, gate: Gate, request: &mut Parts) -> Result<Option<String>, Box<Response>> {
-    if matches!(gate.kind, Kind::Machine | Kind::Asset) {
+    if matches!(gate.kind, Kind::Machine | Kind::Hook | Kind::Asset) {
         return Ok(None);
+    }
+    if let Kind::Api(needs) = gate.kind {
+        // No cookie counts there, so it does not matter which page a request was made by.
+        return bearer::admit(app, gate, needs, request).await.map(|()| None).map_err(answer);
     }
     if !request.method.is_safe()
         && let Err(foreign) = origin::check(&request.headers, &app.config.public_origin(), gate.kind)
@@ -75,7 +97,10 @@ async fn admit(app: &AppState, gate: Gate, request: &mut Parts) -> Result<Option
     let mut visitor = recognise(app, gate, request).await.map_err(answer)?;
     let mut fresh = None;
     if visitor.person.is_none() && gate.kind != Kind::Stream {
-        (visitor.binding, fresh) = bind_browser(app, request);
+        let (secret, is_fresh) = browser_secret(app, request);
+        visitor.binding = secret.as_deref().map(Binding::new);
+        visitor.holder = secret.as_deref().map(Holder::browser);
+        fresh = secret.filter(|_| is_fresh).map(|secret| URL_SAFE_NO_PAD.encode(secret));
     }
     request.extensions.insert(visitor.clone());
     permit(app, gate, visitor.person.as_ref(), request).await?;
@@ -96,8 +121,10 @@ async fn recognise(app: &AppState, gate: Gate, request: &Parts) -> Result<Visito
     };
     let found = found.map_err(|error| Failure::from(error).before_anything())?;
     Ok(found.map_or_else(Visitor::default, |(person, csrf)| Visitor {
+        holder: Some(Holder::session(person.session)),
         person: Some(person),
         binding: Some(Binding::new(csrf.expose())),
+        token: None,
     }))
 }
 
@@ -120,6 +147,10 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
             if person.must_change_password && request.method.is_safe() && gate.kind != Kind::Stream =>
         {
             Err(Box::new(Redirect::to("/me").into_response()))
+        }
+        // An admin without a second factor is none, until they have one and have shown it (S-15).
+        (Access::AnyOf(roles), Some(person)) if person.lacks_factor && roles.contains(&Role::Admin) => {
+            Err(lacking_factor(gate, request))
         }
         (Access::AnyOf(roles), Some(person)) => {
             let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
@@ -151,6 +182,14 @@ async fn permit(app: &AppState, gate: Gate, person: Option<&Person>, request: &P
     }
 }
 
+fn lacking_factor(gate: Gate, request: &Parts) -> Box<Response> {
+    if request.method.is_safe() && gate.kind != Kind::Stream {
+        return Box::new(Redirect::to("/me/factors").into_response());
+    }
+    let failure = Failure::forbidden("Admins need a second factor, and this session has shown none. Nothing was done.");
+    answer(failure.with_next("My second factors", "/me/factors"))
+}
+
 /// Somebody who may not decide has tried to: that belongs in the record like any other attempt.
 async fn record_attempt(app: &AppState, person: &Person, request: &Parts, reason: &str) {
     let asked_for = request.uri.path().split('/').nth(2).and_then(|id| id.parse().ok());
@@ -159,15 +198,13 @@ async fn record_attempt(app: &AppState, person: &Person, request: &Parts, reason
     }
 }
 
-/// Before sign-in there is no session to bind form tokens to; a cookie of their own binds them to the browser.
-fn bind_browser(app: &AppState, request: &Parts) -> (Option<Binding>, Option<String>) {
+/// Before sign-in there is no session to bind form tokens to; a cookie of their own binds them to the browser. Its secret,
+/// and whether it was made just now.
+fn browser_secret(app: &AppState, request: &Parts) -> (Option<Vec<u8>>, bool) {
     let known = app.cookies().find(&request.headers, Cookie::Form).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     match known.filter(|secret| secret.len() == 32) {
-        Some(secret) => (Some(Binding::new(&secret)), None),
-        None if request.method.is_safe() => {
-            let secret = app.random.bytes::<32>();
-            (Some(Binding::new(&secret)), Some(URL_SAFE_NO_PAD.encode(secret)))
-        }
-        None => (None, None),
+        Some(secret) => (Some(secret), false),
+        None if request.method.is_safe() => (Some(app.random.bytes::<32>().to_vec()), true),
+        None => (None, false),
     }
 }

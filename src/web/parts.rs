@@ -6,15 +6,17 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
+use super::page_zone;
 use crate::domain::approval::Standing;
 use crate::domain::decision::State;
 
-/// A moment: absolute in UTC for the record, relative for the eye. Script shows the reader's own time zone as well.
+/// A moment: absolute in the time zone of the page's person, which it names, and relative. UTC is beside it.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/moment.html")]
 pub struct Moment {
     machine: String,
     absolute: String,
+    utc: String,
     relative: String,
     about: bool,
 }
@@ -22,13 +24,23 @@ pub struct Moment {
 impl HtmlSafe for Moment {}
 
 impl Moment {
-    /// `at`, as seen at `now`.
+    /// `at`, as seen at `now` by whom the page is made for.
     #[must_use]
     pub fn new(at: Timestamp, now: Timestamp) -> Self {
-        let zoned = at.to_zoned(TimeZone::UTC);
+        Self::of((at, now), page_zone::current())
+    }
+
+    /// The same in UTC whoever looks: for what stands in the record.
+    #[must_use]
+    pub fn in_record(at: Timestamp, now: Timestamp) -> Self {
+        Self::of((at, now), TimeZone::UTC)
+    }
+
+    fn of((at, now): (Timestamp, Timestamp), zone: TimeZone) -> Self {
         Self {
-            machine: zoned.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            absolute: zoned.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            machine: at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            absolute: absolute(at, zone),
+            utc: absolute(at, TimeZone::UTC),
             relative: relative(at.duration_since(now)),
             about: false,
         }
@@ -46,6 +58,12 @@ impl Moment {
     pub fn relative(&self) -> &str {
         &self.relative
     }
+}
+
+/// To the second, with the zone: `2026-11-21 09:30:00 CET`.
+#[must_use]
+pub fn absolute(at: Timestamp, zone: TimeZone) -> String {
+    at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
 /// A length of time in one unit, rounded down: `3 min`, `26 h`, `6 d`.
@@ -166,6 +184,7 @@ pub struct Field {
     error: Option<String>,
     required: bool,
     focus: bool,
+    digits: bool,
 }
 
 impl HtmlSafe for Field {}
@@ -182,6 +201,7 @@ impl Field {
             error: None,
             required: true,
             focus: false,
+            digits: false,
         }
     }
 
@@ -195,6 +215,18 @@ impl Field {
     #[must_use]
     pub fn email(name: &'static str, label: &'static str) -> Self {
         Self::new(name, label, "email")
+    }
+
+    /// A day and time. Browsers that know how show a calendar.
+    #[must_use]
+    pub fn moment(name: &'static str, label: &'static str) -> Self {
+        Self::new(name, label, "datetime-local")
+    }
+
+    /// A time of day. Browsers that know how show a clock.
+    #[must_use]
+    pub fn time(name: &'static str, label: &'static str) -> Self {
+        Self::new(name, label, "time")
     }
 
     /// A password. It has no value on purpose: none is ever sent to a page.
@@ -233,6 +265,13 @@ impl Field {
         self
     }
 
+    /// Phones show the keys of a number pad.
+    #[must_use]
+    pub fn digits(mut self) -> Self {
+        self.digits = true;
+        self
+    }
+
     /// Puts the cursor here when the page opens.
     #[must_use]
     pub fn focused(mut self, focus: bool) -> Self {
@@ -240,10 +279,47 @@ impl Field {
         self
     }
 
+    #[must_use]
+    pub fn has_error(&self) -> bool {
+        self.error.is_some()
+    }
+
     fn described_by(&self) -> String {
         let hint = self.hint.as_ref().map(|_| format!("{}-hint", self.name));
         let error = self.error.as_ref().map(|_| format!("{}-error", self.name));
         error.into_iter().chain(hint).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A choice among a few, with its label and error.
+#[derive(Debug, Clone, Template)]
+#[template(path = "parts/choice.html")]
+pub struct Choice {
+    name: &'static str,
+    label: &'static str,
+    chosen: String,
+    options: Vec<(String, String)>,
+    error: Option<String>,
+}
+
+impl HtmlSafe for Choice {}
+
+impl Choice {
+    /// `options` are values and words.
+    #[must_use]
+    pub fn new(
+        name: &'static str,
+        label: &'static str,
+        chosen: &str,
+        options: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        Self { name, label, chosen: chosen.to_owned(), options: options.into_iter().collect(), error: None }
+    }
+
+    #[must_use]
+    pub fn error(mut self, error: Option<String>) -> Self {
+        self.error = error;
+        self
     }
 }
 
@@ -259,6 +335,24 @@ mod tests {
         assert!(html.contains("2026-11-21 08:30:00 UTC") && html.contains("1 h ago"), "{html}");
         assert_eq!(Moment::new(now + SignedDuration::from_hours(24 * 7), now).relative(), "in 7 d");
         assert_eq!(Moment::new(now, now).relative(), "just now");
+    }
+
+    #[tokio::test]
+    async fn a_moment_is_in_the_zone_of_whom_the_page_is_for_also_in_the_hour_that_comes_twice() {
+        let berlin = crate::domain::zone::parse("Europe/Berlin").unwrap();
+        let shown = |at: &'static str| {
+            let at: Timestamp = at.parse().unwrap();
+            page_zone::shown_in(berlin.clone(), async move { Moment::new(at, at).render().unwrap() })
+        };
+        let winter = shown("2026-11-21T08:30:00Z").await;
+        assert!(winter.contains("datetime=\"2026-11-21T08:30:00Z\" title=\"2026-11-21 08:30:00 UTC\""), "{winter}");
+        assert!(winter.contains(">2026-11-21 09:30:00 CET<"), "{winter}");
+        assert!(shown("2026-07-21T08:30:00Z").await.contains(">2026-07-21 10:30:00 CEST<"));
+        assert!(shown("2026-10-25T00:30:00Z").await.contains(">2026-10-25 02:30:00 CEST<"));
+        assert!(shown("2026-10-25T01:30:00Z").await.contains(">2026-10-25 02:30:00 CET<"));
+        let at = "2026-07-21T08:30:00Z".parse().unwrap();
+        let record = page_zone::shown_in(berlin, async move { Moment::in_record(at, at).render().unwrap() }).await;
+        assert!(record.contains(">2026-07-21 08:30:00 UTC<"), "{record}");
     }
 
     #[test]

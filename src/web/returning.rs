@@ -24,10 +24,15 @@ pub fn or_queue(wanted: Option<&str>) -> &str {
     wanted.and_then(checked).unwrap_or("/")
 }
 
+/// Pages that lead elsewhere.
+const ONLY_ON_THE_WAY: [&str; 6] = ["/sign-in", "/sign-in/second", "/setup", "/step-up", "/me/factors/totp", "/forgot"];
+
 fn checked(wanted: &str) -> Option<&str> {
     let (path, query) = wanted.split_once('?').unwrap_or((wanted, ""));
     let plain = query.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%&=+:".contains(&b));
-    (plain && wanted.len() <= 512 && routes::is_page(path) && path != "/sign-in" && path != "/setup").then_some(wanted)
+    let is_way_in = ONLY_ON_THE_WAY.contains(&path)
+        || ["/reset/", "/invite/", "/sign-in/", "/l/", "/link/"].iter().any(|it| path.starts_with(it));
+    (plain && wanted.len() <= 512 && routes::is_page(path) && !is_way_in).then_some(wanted)
 }
 
 #[cfg(test)]
@@ -57,6 +62,10 @@ mod tests {
             "/%2fevil",
             "/sign-in",
             "/setup",
+            "/forgot",
+            "/reset/AAAA",
+            "/invite/AAAA",
+            "/sign-in/sso/corp/back?code=a",
             "/static/aa/app.css",
             "/healthz",
             "/approvals/a/decision",

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,8 @@ use crate::domain::ids::SessionId;
 pub const PER_SESSION: usize = 6;
 /// Streams of one process.
 pub const IN_ALL: usize = 500;
+/// A stream whose session has ended, or whose person may no longer look, is open for no longer than this (S-27).
+pub const OVER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The open streams. Cheap to clone.
 #[derive(Debug, Clone, Default)]

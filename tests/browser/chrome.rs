@@ -28,8 +28,8 @@ impl Device {
     }
 }
 
-/// A look at many elements of one page. A live page may replace its list in the middle of it: then what was seen so far is
-/// of no page that ever was, and the look begins anew.
+/// What takes more than one command to the browser. The page may be replaced between two of them, by itself or because the
+/// next one arrives: then what was seen so far is of no page that ever was and nothing was pressed, and it begins anew.
 async fn whole<T>(look: impl AsyncFn() -> WebDriverResult<T>) -> T {
     loop {
         match look().await {
@@ -48,14 +48,7 @@ pub struct Chrome {
 
 impl Chrome {
     pub async fn start(device: Device) -> Self {
-        let driver_program = std::env::var("COUNTERSIGN_TEST_DRIVER").unwrap_or_else(|_| "chromedriver".into());
-        let mut driver_process = Command::new(driver_program)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is installed (script/test installs it)");
-        let port = port_of(&mut driver_process);
+        let (driver_process, port) = start_driver();
         let profile = tempfile::tempdir().unwrap();
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(device, profile.path()))
             .await
@@ -68,11 +61,26 @@ impl Chrome {
         Self { driver, driver_process, _profile: profile }
     }
 
+    /// A command to the browser's own protocol.
+    pub async fn tell(&self, command: &str, parameters: Value) {
+        let tell = json!({ "cmd": command, "params": parameters });
+        self.driver.handle().cmd(Wire::ExtensionCommand(Box::new(Tell(tell)))).await.unwrap();
+    }
+
     /// Pages opened from now on do nothing by the clock: what they show afresh, something else made them look at.
     pub async fn without_timers(&self) {
         let never = json!({ "source": "window.setInterval = () => 0;" });
         let tell = json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": never });
         self.driver.handle().cmd(Wire::ExtensionCommand(Box::new(Tell(tell)))).await.unwrap();
+    }
+
+    /// A device of this browser's that keeps passkeys, knows its person and never asks twice.
+    pub async fn add_authenticator(&self) {
+        let device = json!({
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+            "isUserVerified": true, "isUserConsenting": true,
+        });
+        self.driver.handle().cmd(Wire::ExtensionCommand(Box::new(Add(device)))).await.unwrap();
     }
 
     pub async fn open(&self, url: &str) {
@@ -82,17 +90,22 @@ impl Chrome {
     /// What is seen, as text.
     pub async fn text(&self) -> String {
         // Waits for the page that is on its way.
-        self.driver.query(By::Css("main")).first().await.unwrap().text().await.unwrap()
+        whole(async || self.driver.query(By::Css("main")).first().await?.text().await).await
     }
 
     /// Waits until the page says `words`, and returns what it says.
     pub async fn read(&self, words: &str) -> String {
         let says = format!("//main[contains(normalize-space(.), \"{words}\")]");
-        let found =
-            self.driver.query(By::XPath(says)).wait(Duration::from_secs(30), Duration::from_millis(100)).first().await;
-        match found {
-            Ok(main) => main.text().await.unwrap(),
-            Err(_) => panic!("{} does not say {words:?}:\n{}", self.path().await, self.text().await),
+        let told = whole(async || {
+            let main = self.driver.query(By::XPath(&says)).wait(Duration::from_secs(30), Duration::from_millis(100));
+            match main.first().await {
+                Ok(main) => main.text().await.map(Some),
+                Err(_) => Ok(None),
+            }
+        });
+        match told.await {
+            Some(told) => told,
+            None => panic!("{} does not say {words:?}:\n{}", self.path().await, self.text().await),
         }
     }
 
@@ -117,6 +130,8 @@ impl Chrome {
         let css = match role {
             "button" => "button, [role=button], input[type=submit]",
             "textbox" => "input, textarea",
+            "checkbox" => "input[type=checkbox]",
+            "radio" => "input[type=radio]",
             "link" => "a[href]",
             "heading" => "h1, h2, h3",
             other => panic!("no idea how to look for a {other}"),
@@ -134,13 +149,21 @@ impl Chrome {
     }
 
     pub async fn click(&self, role: &str, name: &str) {
-        self.find(role, name).await.click().await.unwrap();
+        whole(async || self.find(role, name).await.click().await).await;
     }
 
     pub async fn fill(&self, name: &str, text: &str) {
-        let field = self.field(name).await;
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        whole(async || {
+            let field = self.field(name).await;
+            field.clear().await?;
+            field.send_keys(text).await
+        })
+        .await;
+    }
+
+    /// What stands in a field.
+    pub async fn typed(&self, name: &str) -> String {
+        whole(async || self.field(name).await.prop("value").await).await.expect("a field has a value")
     }
 
     /// A form field by its accessible name. Password fields have no role, so the name alone counts.
@@ -152,6 +175,13 @@ impl Chrome {
         let path = format!("/element/{}/{what}", element.element_id());
         let answer = element.handle().cmd(Wire::ExtensionCommand(Box::new(Look(path.into())))).await?;
         Ok(answer.value_json()?.as_str().unwrap_or_default().trim().to_owned())
+    }
+
+    /// Chooses the radio button of this name.
+    pub async fn choose(&self, name: &str) {
+        let found = self.list("radio", name).await;
+        assert_eq!(found.len(), 1, "{} radio buttons are called {name:?}", found.len());
+        found[0].click().await.unwrap();
     }
 
     /// The addresses of visible links that begin with `prefix`, as written, in the order of the page.
@@ -235,6 +265,22 @@ impl ExtensionCommand for Tell {
     }
 }
 
+/// A virtual authenticator, by the WebDriver extension of WebAuthn.
+#[derive(Debug)]
+struct Add(Value);
+
+impl ExtensionCommand for Add {
+    fn parameters_json(&self) -> Option<Value> {
+        Some(self.0.clone())
+    }
+    fn method(&self) -> reqwest::Method {
+        reqwest::Method::POST
+    }
+    fn endpoint(&self) -> Arc<str> {
+        "/webauthn/authenticator".into()
+    }
+}
+
 fn capabilities(device: Device, profile: &std::path::Path) -> Capabilities {
     let mut arguments: Vec<String> = [
         "--headless=new",
@@ -275,14 +321,40 @@ fn capabilities(device: Device, profile: &std::path::Path) -> Capabilities {
     capabilities
 }
 
-/// The driver says on which port it listens.
-fn port_of(driver: &mut Child) -> u16 {
+/// A driver, and the port it listens on. It asks the system for a free port of the one address family and wants the same
+/// number of the other, where somebody else may have it: then it ends, and the next one asks for another.
+fn start_driver() -> (Child, u16) {
+    let program = std::env::var("COUNTERSIGN_TEST_DRIVER").unwrap_or_else(|_| "chromedriver".into());
+    for _ in 0..20 {
+        let mut driver = Command::new(&program)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed (script/test installs it)");
+        match port_of(&mut driver) {
+            Ok(port) => return (driver, port),
+            Err(said) if said.contains("port not available") => drop(driver.wait()),
+            Err(said) => panic!("chromedriver does not say its port:\n{said}"),
+        }
+    }
+    panic!("chromedriver finds no port that is free on both address families");
+}
+
+/// The driver says on which port it listens. If not, what it said instead.
+fn port_of(driver: &mut Child) -> Result<u16, String> {
     let output = BufReader::new(driver.stdout.take().expect("its output is piped"));
     let mut lines = output.lines().map_while(Result::ok);
-    let port = lines
-        .find_map(|line| line.split("started successfully on port ").nth(1)?.trim_end_matches('.').parse().ok())
-        .expect("chromedriver says its port");
-    // It keeps printing; nobody listening must not stop it.
-    std::thread::spawn(move || lines.for_each(drop));
-    port
+    let mut said = String::new();
+    while let Some(line) = lines.next() {
+        let port = line.split("started successfully on port ").nth(1);
+        if let Some(port) = port.and_then(|port| port.trim_end_matches('.').parse().ok()) {
+            // It keeps printing; nobody listening must not stop it.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Ok(port);
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    Err(said)
 }

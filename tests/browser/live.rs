@@ -76,7 +76,7 @@ async fn an_open_approval_tells_that_it_was_decided_and_keeps_what_was_written()
     story.ben_decides(&path, "approved", "Looks right").await;
     let told = story.chrome.read("Show it as it is now").await;
     assert!(told.contains("What waits here has changed") || told.contains("pproved"), "{told}");
-    let written = story.chrome.field("Summary").await.prop("value").await.unwrap().unwrap();
+    let written = story.chrome.typed("Summary").await;
     assert_eq!(written, "I am still thinking", "nothing is taken away");
     story.chrome.click("link", "Show it as it is now").await;
     story.chrome.read("Looks right").await;

@@ -7,11 +7,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod announced;
 mod chrome;
 mod demo;
 #[path = "../portal/harness/mod.rs"]
 mod harness;
 mod live;
+mod mailed;
+mod passkeys;
+mod people;
+#[allow(unused_imports, reason = "a stage has more on it than this story needs")]
+#[path = "../faults/harness/mod.rs"]
+mod processes;
+mod push;
+mod sso;
 
 use chrome::{Chrome, DESKTOP, Device, PHONE};
 use demo::Demo;
@@ -114,7 +123,7 @@ async fn a_rejection_without_a_reason_is_asked_for_one_and_keeps_nothing_back() 
     chrome.fill("Password", "not the password at all").await;
     chrome.click("button", "Sign in").await;
     chrome.read("Email or password is wrong").await;
-    assert_eq!(chrome.field("Email").await.prop("value").await.unwrap().unwrap(), ana.email, "what was typed is kept");
+    assert_eq!(chrome.typed("Email").await, ana.email, "what was typed is kept");
     chrome.fill("Password", &ana.password).await;
     chrome.click("button", "Sign in").await;
     chrome.read("Waiting for a decision").await;

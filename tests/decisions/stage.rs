@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use countersign::access::Access;
 use countersign::approvals::{Approval, Reader};
 use countersign::audit;
 use countersign::clock::Clock;
@@ -13,7 +14,7 @@ use countersign::database::{Database, Role as DatabaseRole};
 use countersign::decisions::{Ask, Channel, DecideError, DecisionView, Decisions, new_form_key};
 use countersign::domain::approval::Standing;
 use countersign::domain::decision::{State, Verdict};
-use countersign::domain::ids::{AccountId, DecisionId, SessionId};
+use countersign::domain::ids::{AccountId, DecisionId, GrantId, SessionId};
 use countersign::domain::people::{Approver, Person, Role, Roles};
 use countersign::random::Random;
 use countersign::simulator::{
@@ -95,6 +96,11 @@ impl Stage {
         Decisions::new(pools.decisions.clone(), reader, self.clock.clone(), self.random.clone())
     }
 
+    /// Who may decide what, as admins change it.
+    pub fn access(&self) -> Access {
+        Access::new(self.pools.clone(), self.clock.clone(), self.random.clone())
+    }
+
     /// Lets a run reach the gate and the watcher find it.
     pub async fn waiting(&self, pipeline: &str) -> Approval {
         let open = self.world.open_approval(pipeline, None).expect("the gate is free");
@@ -114,7 +120,44 @@ impl Stage {
         store::approvals::list_open(&mut conn, &source).await.unwrap()
     }
 
+    /// An approver who may decide everything.
     pub async fn approver(&self, name: &str) -> Approver {
+        let approver = self.approver_without_grant(name).await;
+        self.grant(&approver, "decide", "*").await;
+        approver
+    }
+
+    /// Lets somebody do something at the gates of the pipelines that fit.
+    pub async fn grant(&self, to: &Approver, capability: &str, pipeline: &str) -> GrantId {
+        self.insert_grant(capability, ("account_id", to.person().account.0), pipeline, None).await
+    }
+
+    pub async fn insert_grant(
+        &self,
+        capability: &str,
+        (column, holder): (&str, uuid::Uuid),
+        pipeline: &str,
+        tag: Option<(&str, &str)>,
+    ) -> GrantId {
+        let id = self.random.uuid_v7(self.clock.now());
+        let sql = format!(
+            "insert into portal.access_grant (id, capability, {column}, source, pipeline, stage, action, tag_key, tag_value,
+                from_at) values ($1, $2, $3, '*', $4, '*', '*', $5, $6, now())"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .bind(capability)
+            .bind(holder)
+            .bind(pipeline)
+            .bind(tag.map(|tag| tag.0))
+            .bind(tag.map(|tag| tag.1))
+            .execute(&mut self.database.connect_superuser().await)
+            .await
+            .unwrap();
+        GrantId(id)
+    }
+
+    pub async fn approver_without_grant(&self, name: &str) -> Approver {
         let id = self.random.uuid_v7(self.clock.now());
         let email = format!("{}@example.com", name.replace(' ', ".").to_lowercase());
         let mut conn = self.database.connect_superuser().await;
@@ -135,8 +178,12 @@ impl Stage {
             session: SessionId(self.random.uuid_v4()),
             method: "password".into(),
             signed_in_at: self.clock.now(),
+            factor: None,
+            lacks_factor: false,
             stepped_up_at: None,
+            proven_by: None,
             address: IpAddr::from([192, 0, 2, 7]),
+            zone: jiff::tz::TimeZone::UTC,
             session_mark: "0123456789abcdef".into(),
             must_change_password: false,
         };
@@ -167,6 +214,8 @@ impl Stage {
             summary: summary.into(),
             key: new_form_key(&self.random),
             channel: Channel::Page,
+            proof: None,
+            mail: None,
         }
     }
 
@@ -197,21 +246,26 @@ impl Stage {
 
     /// Commits an intent in a process that ends before it sends.
     pub async fn intend_and_die(&self, by: &Approver, seen: &Approval, verdict: Verdict, summary: &str) -> DecisionId {
-        let (by, ask) = (by.clone(), self.form(seen, verdict, summary));
-        let options = self.database.options(DatabaseRole::App);
-        let (clock, random, endpoint, settings) =
-            (self.clock.clone(), self.random.clone(), self.endpoint.clone(), self.settings.clone());
+        let (by, ask, dying) = (by.clone(), self.form(seen, verdict, summary), self.dying());
         let dying = move || {
             // One thread that only ever polls what it blocks on: when `decide` returns, the send it has just spawned has
             // not been looked at, and never will be.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let pools = Database::open(&options);
-                let reader = reader(&pools, &clock, &random, &endpoint, &settings).await;
-                Decisions::new(pools.decisions.clone(), reader, clock, random).decide(&by, ask).await.unwrap()
-            })
+            runtime.block_on(async { dying.await.decide(&by, ask).await.unwrap() })
         };
         tokio::task::spawn_blocking(dying).await.unwrap()
+    }
+
+    /// The decision service of a process of its own, for whoever runs it there.
+    pub fn dying(&self) -> impl Future<Output = Decisions> + Send + 'static {
+        let options = self.database.options(DatabaseRole::App);
+        let (clock, random, endpoint, settings) =
+            (self.clock.clone(), self.random.clone(), self.endpoint.clone(), self.settings.clone());
+        async move {
+            let pools = Database::open(&options);
+            let reader = reader(&pools, &clock, &random, &endpoint, &settings).await;
+            Decisions::new(pools.decisions.clone(), reader, clock, random)
+        }
     }
 
     pub async fn answer(&self, id: DecisionId) -> DecisionView {
@@ -287,6 +341,15 @@ impl Stage {
 
     pub fn effects_of(&self, pipeline: &str) -> usize {
         self.sim.effects().iter().filter(|it| it.pipeline == pipeline).count()
+    }
+
+    /// Until some statement waits for a lock that another transaction holds.
+    pub async fn until_somebody_waits_for_a_lock(&self) {
+        let mut conn = self.database.connect_superuser().await;
+        let sql = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut conn).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Every connection that pages may use, taken and kept.

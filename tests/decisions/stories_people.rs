@@ -177,7 +177,8 @@ async fn f25_a_person_disabled_after_the_intent_sends_nothing() {
     stage.finish().await;
 }
 
-/// F-26: a role is taken away between two people's votes; each vote is weighed under the rule at the moment it decides.
+/// F-26, and S-33 as far as the rule of today goes (one vote decides): a role is taken away between two people's votes; each
+/// is weighed under the rule at the moment it decides, and the vote that decides is committed with the intent.
 #[tokio::test]
 async fn f26_a_vote_counts_under_the_rule_at_the_moment_it_decides() {
     let stage = Stage::start().await;

@@ -11,7 +11,7 @@ use crate::harness::{Demo, directory, hidden, lives};
 async fn the_first_start_lets_everybody_in_and_ctrl_c_ends_every_child() {
     let directory = directory();
     let demo = Demo::start(directory.path(), &[]);
-    assert_eq!(demo.sign_ins.len(), 3);
+    assert_eq!(demo.sign_ins.len(), 4);
     let mode = fs::metadata(directory.path().join("demo.toml")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "the sign-ins are nobody else's business");
     let lead = demo.sign_in("ana@").await;

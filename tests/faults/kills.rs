@@ -26,7 +26,7 @@ impl Scene {
         let (first, other) = tokio::join!(stage.serving("first"), stage.serving("other"));
         let ana = stage.person("Ana").await;
         let approval = stage.waiting(pipeline).await;
-        let form = ana.fill_in(&first, &approval, "approved").await.unwrap();
+        let form = ana.fill_in_when_shown(&first, &approval, "approved").await;
         Self { stage, first, other, ana, form }
     }
 
@@ -46,11 +46,15 @@ impl Scene {
 
     /// Sends Ana's form to the first replica, waits until its connection to the database is stuck, and kills it there.
     async fn kill_while_stuck(&self, mut holder: PgConnection) {
-        let told = tokio::join!(self.ana.send(&self.first, &self.form), async {
-            until_somebody_waits(&mut holder).await;
-            self.first.kill().await;
-        });
-        assert!(matches!(told.0, Told::Unknown(_)), "nothing is known to her: {told:?}");
+        let sending = self.ana.send(&self.first, &self.form);
+        let mut sending = std::pin::pin!(sending);
+        tokio::select! {
+            told = &mut sending => panic!("nothing was stuck: {told:?}\n{}", self.first.log()),
+            () = until_somebody_waits(&mut holder) => {}
+        }
+        self.first.kill().await;
+        let told = sending.await;
+        assert!(matches!(told, Told::Unknown(_)), "nothing is known to her: {told:?}");
         holder.close().await.unwrap();
     }
 
@@ -75,13 +79,14 @@ impl Scene {
     }
 }
 
-/// Returns once a replica waits for what this connection has locked, and not for anything else.
+/// Returns once a replica waits for what this connection has locked, and not for anything else. Asks `pg_locks`: of
+/// `pg_stat_activity` a transaction sees for its whole length what it saw first ("Statistics Snapshot" in PostgreSQL's
+/// manual), and so never the connection that a replica makes after that.
 async fn until_somebody_waits(conn: &mut PgConnection) {
-    until("a replica waits for a lock", Duration::from_secs(10), async || {
-        let waiting = "select count(*) from pg_stat_activity where usename = 'countersign_app'
-            and pg_backend_pid() = any(pg_blocking_pids(pid))";
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *conn).await.unwrap();
-        (waiting > 0).then_some(())
+    until("a replica waits for a lock", Duration::from_secs(30), async || {
+        let waits =
+            "select exists (select from pg_locks where not granted and pg_backend_pid() = any(pg_blocking_pids(pid)))";
+        sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut *conn).await.unwrap().then_some(())
     })
     .await;
 }

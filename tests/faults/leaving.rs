@@ -9,7 +9,7 @@ use crate::harness::{Form, Person, Stage, Told, until};
 
 const MANY: usize = 50;
 /// A process that starts has settled what the last one left behind by then (F-35).
-const SETTLED_BY_THE_NEXT: Duration = Duration::from_secs(15);
+const SETTLED_BY_THE_NEXT: Duration = Duration::from_secs(45);
 
 /// Fifty pipelines, each waiting.
 fn world() -> String {
@@ -70,7 +70,7 @@ async fn fill_in_all(stage: &Stage, replica: &crate::harness::Replica) -> Vec<(s
     for (number, approvals) in found.chunks(5).enumerate() {
         let person = std::sync::Arc::new(stage.person(&format!("Person {number}")).await);
         for approval in approvals {
-            forms.push((person.clone(), person.fill_in(replica, approval, "approved").await.unwrap()));
+            forms.push((person.clone(), person.fill_in_when_shown(replica, approval, "approved").await));
         }
     }
     forms

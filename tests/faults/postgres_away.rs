@@ -10,14 +10,12 @@ use nix::unistd::Pid;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tokio_util::sync::CancellationToken;
 
-use super::postgres_commit::BOUND;
+use super::postgres_commit::{BOUND, RECOVERED};
 use crate::harness::{Person, Replica, Stage, Told, until};
 use crate::support::postgres::{TestDatabase, memory_dir};
 use crate::support::proxy::Proxy;
 
 const READERS: usize = 8;
-/// The rows say 1 s and 5 s after the server accepts again; the machine these tests run on is busy with other things.
-const RECOVERED: Duration = Duration::from_secs(10);
 
 /// One answered page: when it was asked for, how long it took, its status.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +114,7 @@ impl Scene {
     /// A decision at this gate is done, by the program that was started at the beginning.
     async fn decides(&self, pipeline: &str) {
         let approval = self.stage.waiting(pipeline).await;
-        let form = self.ana.fill_in(&self.replica, &approval, "approved").await.unwrap();
+        let form = self.ana.fill_in_when_shown(&self.replica, &approval, "approved").await;
         assert_eq!(self.ana.send(&self.replica, &form).await, Told::Done);
         assert_eq!(self.replica.pid().await, self.pid, "it was never started again");
         let history = self.stage.judge().await;
@@ -153,7 +151,7 @@ async fn a_frozen_postgres_keeps_nobody_waiting_and_takes_no_connection_with_it(
     // P-13: nothing passes and nothing closes, until what hung was given up, and some.
     let scene = Scene::set().await;
     let approval = scene.stage.waiting("line").await;
-    let form = scene.ana.fill_in(&scene.replica, &approval, "approved").await.unwrap();
+    let form = scene.ana.fill_in_when_shown(&scene.replica, &approval, "approved").await;
     let readers = scene.readers();
     scene.first_page().await;
     scene.proxy().freeze();
@@ -207,7 +205,7 @@ async fn a_slow_postgres_makes_slow_pages_or_none_and_a_decision_counts_once() {
     // P-13: 300 ms for every answer.
     let scene = Scene::set().await;
     let approval = scene.stage.waiting("swarm").await;
-    let form = scene.ana.fill_in(&scene.replica, &approval, "approved").await.unwrap();
+    let form = scene.ana.fill_in_when_shown(&scene.replica, &approval, "approved").await;
     scene.proxy().delay_answers(Duration::from_millis(300));
     let told = scene.ana.send(&scene.replica, &form).await;
     assert!(!matches!(told, Told::Not(_)), "{told:?}");

@@ -84,7 +84,7 @@ async fn a_full_disk_stops_deciding_and_not_reading_and_is_over_as_soon_as_there
     let replica = stage.serving("only").await;
     let ana = stage.person("Ana").await;
     let approval = stage.waiting("shop").await;
-    let form = ana.fill_in(&replica, &approval, "approved").await.unwrap();
+    let form = ana.fill_in_when_shown(&replica, &approval, "approved").await;
     let pid = replica.pid().await;
     let mut dba = stage.database.connect_superuser().await;
     // The log goes on in a file that has its room already; it is data that there is no room for.

@@ -15,7 +15,7 @@ async fn postgres_gone_between_send_and_outcome_the_decision_is_settled_by_readi
     let replica = stage.serving("only").await;
     let ana = stage.person("Ana").await;
     let approval = stage.waiting("shop").await;
-    let form = ana.fill_in(&replica, &approval, "approved").await.unwrap();
+    let form = ana.fill_in_when_shown(&replica, &approval, "approved").await;
     let held = stage.simulator.add_fault(Fault::on(PUT, FaultKind::Block { at: Moment::Answering }).times(1));
     let (told, ()) = tokio::join!(ana.send(&replica, &form), async {
         stage.simulator.until_held(held).await;
@@ -40,7 +40,7 @@ async fn a_sender_that_wakes_after_another_settled_its_decision_changes_nothing(
     let (first, other) = tokio::join!(stage.serving("first"), stage.serving("other"));
     let ana = stage.person("Ana").await;
     let approval = stage.waiting("line").await;
-    let form = ana.fill_in(&first, &approval, "rejected").await.unwrap();
+    let form = ana.fill_in_when_shown(&first, &approval, "rejected").await;
     let held = stage.simulator.add_fault(Fault::on(PUT, FaultKind::Block { at: Moment::Answering }).times(1));
     let looking = ana.send_and_look_away(&first, &form).await;
     stage.simulator.until_held(held).await;

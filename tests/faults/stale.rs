@@ -35,7 +35,7 @@ async fn a_decided_approval_does_not_open_again_because_aws_shows_the_past() {
     let replica = stage.serving("only").await;
     let ana = stage.person("Ana").await;
     let approval = stage.waiting("shop").await;
-    let form = ana.fill_in(&replica, &approval, "approved").await.unwrap();
+    let form = ana.fill_in_when_shown(&replica, &approval, "approved").await;
     assert_eq!(ana.send(&replica, &form).await, Told::Done);
     stage.simulator.add_fault(Fault { kind: FaultKind::Stale { seconds: BEHIND }, ..Fault::default() });
     let seen = watch(&stage, &replica, &ana, &approval).await;
@@ -53,7 +53,7 @@ async fn an_unsure_decision_stays_unsure_until_the_evidence_is_newer_than_the_se
     let replica = stage.serving("only").await;
     let ana = stage.person("Ana").await;
     let approval = stage.waiting("shop").await;
-    let form = ana.fill_in(&replica, &approval, "approved").await.unwrap();
+    let form = ana.fill_in_when_shown(&replica, &approval, "approved").await;
     let put = |kind| stage.simulator.add_fault(Fault::on("PutApprovalResult", kind).times(1));
     put(FaultKind::Reset { applied: true });
     let held = put(FaultKind::Block { at: Moment::Received });

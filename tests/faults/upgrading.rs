@@ -44,8 +44,8 @@ async fn old_and_new_serve_from_one_database_and_neither_refuses_what_the_other_
     assert!(new.log().contains("the database is newer than this program"), "{}", new.log());
 
     // As F-22: opposite verdicts at the same moment, one at each.
-    let approving = ana.fill_in(&old, &shop, "approved").await.unwrap();
-    let rejecting = ben.fill_in(&new, &shop, "rejected").await.unwrap();
+    let approving = ana.fill_in_when_shown(&old, &shop, "approved").await;
+    let rejecting = ben.fill_in_when_shown(&new, &shop, "rejected").await;
     let told = tokio::join!(ana.send(&old, &approving), ben.send(&new, &rejecting));
     let refused = |told: &Told| matches!(told, Told::Not(said) if said.starts_with("409"));
     let one_won = (told.0 == Told::Done && refused(&told.1)) || (told.1 == Told::Done && refused(&told.0));
@@ -53,7 +53,7 @@ async fn old_and_new_serve_from_one_database_and_neither_refuses_what_the_other_
 
     // What one of them began, the other ends.
     let line = stage.waiting("line").await;
-    let form = ana.fill_in(&old, &line, "approved").await.unwrap();
+    let form = ana.fill_in_when_shown(&old, &line, "approved").await;
     let kill = FaultKind::Signal { at: Moment::Applied, pid: old.pid().await };
     stage.simulator.add_fault(Fault::on("PutApprovalResult", kill).times(1));
     ana.send(&old, &form).await;
@@ -81,7 +81,7 @@ async fn a_release_that_the_database_has_left_behind_is_not_ready_and_does_not_s
     let mut dba = stage.database.connect_superuser().await;
     expand(&mut dba).await;
     dba.execute("comment on schema portal is 'oldest program: 9001'").await.unwrap();
-    crate::harness::until("it is no longer ready", std::time::Duration::from_secs(10), async || {
+    crate::harness::until("it is no longer ready", std::time::Duration::from_secs(30), async || {
         let (status, said) = old.readiness().await.unwrap();
         (status == 503 && said.contains("migrations are not current")).then_some(())
     })

@@ -2,10 +2,13 @@
 
 use countersign::accounts::By;
 use countersign::accounts::admin::{AdminError, NewAccount};
+use countersign::accounts::change::Particulars;
+use countersign::accounts::invitations::{Acceptance, Means, NewPerson};
 use countersign::domain::people::{Role, Roles};
 use jiff::SignedDuration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
+use sqlx::Executor as _;
 
 use crate::house::{ANNA, House, PASSWORD, fresh_address, origin};
 
@@ -15,7 +18,7 @@ async fn a_disabled_person_is_out_with_the_next_request_everywhere() {
     let house = House::new().await;
     let id = house.account(ANNA, &[Role::Approver]).await;
     let admin = house.account("boss@example.org", &[Role::Admin]).await;
-    let boss = house.sign_in("boss@example.org").await;
+    let boss = house.sign_in_as_admin("boss@example.org").await;
     let (phone, desk) = (house.sign_in(ANNA).await, house.sign_in(ANNA).await);
     let by = By::admin(&boss.person).unwrap();
     assert!(house.accounts.disable(&by, id).await.unwrap());
@@ -42,7 +45,7 @@ async fn only_an_admin_acts_on_others_and_only_while_being_one() {
     house.account("second@example.org", &[Role::Admin]).await;
     let approver = house.sign_in(ANNA).await;
     assert!(By::admin(&approver.person).is_none());
-    let session = house.sign_in("boss@example.org").await;
+    let session = house.sign_in_as_admin("boss@example.org").await;
     let by = By::admin(&session.person).unwrap();
     house.accounts.change_roles(&By::Operator, boss, Roles::default()).await.unwrap();
     let refused = house.accounts.disable(&by, id).await;
@@ -71,12 +74,46 @@ async fn the_last_admin_can_neither_be_disabled_nor_demoted() {
 }
 
 #[tokio::test]
+async fn an_admin_who_was_invited_and_has_not_come_is_no_admin_to_rely_on() {
+    // S-35
+    let house = House::new().await;
+    let anna = house.account(ANNA, &[Role::Admin]).await;
+    let eve =
+        NewPerson { email: "eve@example.org".into(), name: "Eve".into(), roles: [Role::Admin].into_iter().collect() };
+    let invited = house.accounts.invite(&By::Operator, eve).await.unwrap();
+    let last = |refused| matches!(refused, Err(AdminError::LastAdmin));
+    assert!(last(house.accounts.disable(&By::Operator, anna).await));
+    assert!(last(house.accounts.delete(&By::Operator, anna).await));
+    let approver: Roles = [Role::Approver].into_iter().collect();
+    assert!(last(house.accounts.change_roles(&By::Operator, anna, approver).await));
+    let shown =
+        Particulars { email: ANNA.into(), name: "Person anna".into(), roles: [Role::Admin].into_iter().collect() };
+    let wanted = Particulars { roles: approver, ..shown.clone() };
+    let refused = house.accounts.change(&By::Operator, anna, &shown, &wanted).await;
+    assert!(matches!(refused, Err(AdminError::LastAdmin)), "{refused:?}");
+    assert!(house.accounts.disable(&By::Operator, invited.account).await.unwrap(), "who has not come may go");
+    assert!(house.accounts.enable(&By::Operator, invited.account).await.unwrap());
+
+    let acceptance = Acceptance {
+        code: crate::house::code_of(
+            house.accounts.invite_again(&By::Operator, invited.account).await.unwrap().link.expose_secret(),
+        ),
+        name: "Eve".into(),
+        means: Means::Password(PASSWORD.into()),
+        origin: origin(&fresh_address()),
+        replaces: None,
+    };
+    house.accounts.accept_invitation(acceptance).await.unwrap();
+    assert!(house.accounts.disable(&By::Operator, anna).await.unwrap(), "Eve can administer now");
+}
+
+#[tokio::test]
 async fn two_admins_who_disable_each_other_leave_one() {
     for _ in 0..3 {
         let house = House::new().await;
         let anna = house.account(ANNA, &[Role::Admin]).await;
         let bert = house.account("bert@example.org", &[Role::Admin]).await;
-        let (one, two) = (house.sign_in(ANNA).await, house.sign_in("bert@example.org").await);
+        let (one, two) = (house.sign_in_as_admin(ANNA).await, house.sign_in_as_admin("bert@example.org").await);
         let (by_anna, by_bert) = (By::admin(&one.person).unwrap(), By::admin(&two.person).unwrap());
         let replica = house.replica();
         let (first, second) = tokio::join!(house.accounts.disable(&by_anna, bert), replica.disable(&by_bert, anna));
@@ -108,6 +145,31 @@ async fn one_email_has_one_account_however_it_is_typed() {
 }
 
 #[tokio::test]
+async fn of_two_who_take_an_email_at_once_the_second_is_told_that_it_is_taken() {
+    let house = House::new().await;
+    let anna = house.account(ANNA, &[Role::Approver]).await;
+    let mut other = house.test.connect_superuser().await;
+    let taken = "begin; insert into portal.account (id, email, email_key, name, roles, created_at)
+        values (gen_random_uuid(), 'new@example.org', 'new@example.org', 'New', '{}', now())";
+    other.execute(taken).await.unwrap();
+    let shown =
+        Particulars { email: ANNA.into(), name: "Person anna".into(), roles: [Role::Approver].into_iter().collect() };
+    let wanted = Particulars { email: "new@example.org".into(), ..shown.clone() };
+    let commits = async {
+        let mut conn = house.test.connect_superuser().await;
+        let waits = "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut conn).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        other.execute("commit").await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(house.accounts.change(&By::Operator, anna, &shown, &wanted), commits);
+    assert!(matches!(refused, Err(AdminError::EmailTaken)), "{refused:?}");
+    assert_eq!(house.accounts.find_by_email(ANNA).await.unwrap(), Some(anna));
+}
+
+#[tokio::test]
 async fn a_made_up_password_opens_nothing_but_the_way_to_a_new_one() {
     // S-06, S-02
     let house = House::new().await;
@@ -125,7 +187,7 @@ async fn a_made_up_password_opens_nothing_but_the_way_to_a_new_one() {
     let changed = house.accounts.change_password(&first.person, made_up.clone(), own, origin(&fresh_address()));
     let second = changed.await.unwrap();
     let person = house.who(&second).await.unwrap();
-    assert!(!person.must_change_password && person.roles.admin);
+    assert!(!person.must_change_password && person.roles.approver && person.lacks_factor);
     assert!(house.try_in(ANNA, made_up.expose_secret()).await.is_err());
     assert!(!house.dump().await.contains(made_up.expose_secret()));
 }

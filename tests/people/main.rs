@@ -4,7 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on ends there, telling where")]
 
 mod admin;
+mod break_glass;
+mod devices;
+mod factors;
+mod grants;
 mod house;
+mod import;
+mod links;
+mod mail;
+mod passkeys;
+mod resets;
 mod sessions;
 mod setup;
 mod sign_in;
@@ -12,3 +21,4 @@ mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminal;
+mod tokens;

@@ -1,6 +1,9 @@
 //! How long a session lives, who ends it, and how a password is changed.
 
 use countersign::accounts::By;
+use countersign::accounts::admin::AdminError;
+use countersign::accounts::factors::{FactorError, NewPasskey};
+use countersign::accounts::oneself::OwnError;
 use countersign::accounts::sessions::ChangePasswordError;
 use countersign::domain::people::Role;
 use jiff::SignedDuration;
@@ -8,6 +11,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use crate::house::{ANNA, House, PASSWORD, WRONG, fresh_address, origin};
+use crate::support::authenticator::Authenticator;
 
 const NEW: &str = "seven green bottles on a wall";
 
@@ -148,6 +152,52 @@ async fn a_person_sees_their_sessions_and_ends_one_or_all_others() {
 }
 
 #[tokio::test]
+async fn where_a_session_was_last_seen_is_kept_while_it_is_elsewhere() {
+    // S-28, H-09: written along with the time, once a minute.
+    let house = House::new().await;
+    house.account(ANNA, &[]).await;
+    let session = house.try_from("198.51.100.7", ANNA, PASSWORD).await.unwrap();
+    let last = async || house.accounts.list_sessions(&session.person).await.unwrap()[0].last_address.clone();
+    let click = async |from: &str| {
+        house.pass(SignedDuration::from_mins(1));
+        let secret = session.cookie_secret.expose_secret();
+        house.accounts.person(secret, from.parse().unwrap(), true).await.unwrap().unwrap()
+    };
+    click("198.51.100.7").await;
+    assert_eq!(last().await, None);
+    click("2001:db8::7").await;
+    assert_eq!(last().await.as_deref(), Some("2001:db8::7"));
+    click("198.51.100.7").await;
+    assert_eq!(last().await, None);
+}
+
+#[tokio::test]
+async fn somebody_disabled_changes_nothing_about_themselves() {
+    // S-27
+    let house = House::new().await;
+    let id = house.account(ANNA, &[]).await;
+    let session = house.sign_in(ANNA).await;
+    house.accounts.disable(&By::Operator, id).await.unwrap();
+    let name = house.accounts.change_own_name(&session.person, "Anna B").await.unwrap_err();
+    let zone = house.accounts.change_time_zone(&session.person, "Europe/Berlin").await.unwrap_err();
+    assert!(matches!((name, zone), (OwnError::SignedOut, OwnError::SignedOut)));
+    assert!(house.records_of("account.changed").await.is_empty());
+}
+
+#[tokio::test]
+async fn without_the_record_no_name_is_changed() {
+    //
+    let house = House::new().await;
+    house.account(ANNA, &[]).await;
+    let session = house.sign_in(ANNA).await;
+    let mut conn = house.test.connect_superuser().await;
+    sqlx::query("revoke execute on function audit.append from countersign_app").execute(&mut conn).await.unwrap();
+    let failed = house.accounts.change_own_name(&session.person, "Anna B").await.unwrap_err();
+    assert!(matches!(failed, OwnError::Unavailable(_)), "{failed:?}");
+    assert_ne!(house.who(&session).await.unwrap().name, "Anna B");
+}
+
+#[tokio::test]
 async fn a_new_password_ends_every_session_and_begins_one() {
     // S-06, S-25
     let house = House::new().await;
@@ -183,6 +233,7 @@ async fn a_password_is_changed_only_by_who_knows_it_and_only_to_a_good_one() {
     assert!(change(PASSWORD, "passwordpassword").await.to_string().contains("repeats a short piece"));
     assert!(change(PASSWORD, ANNA).await.to_string().contains("your e-mail address"));
     assert!(change(PASSWORD, "releases.example.org").await.to_string().contains("the address of this site"));
+    assert!(change(PASSWORD, "2026-UMBRELLA-2026").await.to_string().contains("forbids"));
     assert_eq!(change(PASSWORD, PASSWORD).await.to_string(), "The new password is the current one.");
     let failures = change_until_it_waits(&house, &session).await;
     assert_eq!(failures, 5, "what was refused before looking at the current password is no failure");
@@ -213,6 +264,32 @@ async fn an_ended_session_cannot_change_the_password() {
     assert!(matches!(refused, Err(ChangePasswordError::SignedOut)), "{refused:?}");
     assert!(house.who(&own).await.is_some(), "and nobody else was signed out by it");
     assert!(house.try_in(ANNA, PASSWORD).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_was_asked_for_in_a_session_that_has_ended_since_is_not_done() {
+    // S-28: a request may be past the door when its session ends.
+    let house = House::new().await;
+    let anna = house.account(ANNA, &[Role::Approver]).await;
+    house.account("boss@example.org", &[Role::Admin]).await;
+    let (stolen, own) = (house.sign_in(ANNA).await, house.sign_in(ANNA).await);
+    // With a factor, so that no later factor is the session's first.
+    let (_, own, _) = house.add_app(&own).await;
+    let stolen = countersign::domain::people::Person { factor: Some("totp".into()), ..stolen.person };
+    let asked = house.accounts.ask_new_passkey(&stolen).await.unwrap();
+    house.accounts.end_other_sessions(&own.person).await.unwrap();
+    let (_, answer) = Authenticator::make("https://releases.example.org", &asked.options);
+    let origin = origin("192.0.2.1");
+    let new = NewPasskey { ceremony: asked.ceremony, answer, name: "Thief's".into(), origin };
+    let refused = house.accounts.add_passkey(&stolen, new).await;
+    assert!(matches!(refused, Err(FactorError::SignedOut)), "{refused:?}");
+
+    let boss = house.sign_in_as_admin("boss@example.org").await;
+    let by = By::admin(&boss.person).unwrap();
+    house.accounts.sign_out(&boss.person).await.unwrap();
+    let refused = house.accounts.disable(&by, anna).await;
+    assert!(matches!(refused, Err(AdminError::NotAllowed)), "{refused:?}");
+    assert_eq!(house.records_of("account.disabled").await.len(), 0);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use crate::house::{ANNA, House, PASSWORD, WRONG, ask, who};
+use crate::house::{ANNA, House, PASSWORD, WRONG, ask, who, whole};
 
 #[tokio::test]
 async fn a_person_signs_in_and_the_record_says_who_from_where_and_how() {
@@ -129,7 +129,7 @@ async fn the_wait_holds_on_every_replica() {
     let waits = other.sign_in(ask("198.51.100.9", ANNA, PASSWORD)).await;
     assert!(matches!(waits, Err(SignInError::TooMany { .. })), "{waits:?}");
     house.pass(SignedDuration::from_secs(1));
-    let new = other.sign_in(ask("198.51.100.9", ANNA, PASSWORD)).await.unwrap();
+    let new = whole(other.sign_in(ask("198.51.100.9", ANNA, PASSWORD)).await.unwrap());
     assert_eq!(house.who(&new).await.unwrap().email, ANNA, "signed in there, known here");
 }
 
@@ -263,7 +263,7 @@ async fn signing_in_again_kills_the_cookie_that_came_along() {
     let first = house.sign_in(ANNA).await;
     let mut again = ask("203.0.113.9", ANNA, PASSWORD);
     again.replaces = Some(first.cookie_secret.clone());
-    let second = house.accounts.sign_in(again).await.unwrap();
+    let second = whole(house.accounts.sign_in(again).await.unwrap());
     assert!(house.who(&first).await.is_none());
     assert_eq!(house.who(&second).await.unwrap().email, ANNA);
     assert_ne!(first.cookie_secret.expose_secret(), second.cookie_secret.expose_secret());
@@ -273,7 +273,7 @@ async fn signing_in_again_kills_the_cookie_that_came_along() {
     let mut planted = ask("203.0.113.9", ANNA, PASSWORD);
     let made_up = "A".repeat(43);
     planted.replaces = Some(made_up.clone().into());
-    let third = house.accounts.sign_in(planted).await.unwrap();
+    let third = whole(house.accounts.sign_in(planted).await.unwrap());
     assert_ne!(third.cookie_secret.expose_secret(), made_up);
     assert!(who(&house.accounts, &third).await.is_some());
     assert!(house.accounts.person(&made_up, "192.0.2.1".parse().unwrap(), true).await.unwrap().is_none());

@@ -1,11 +1,14 @@
-//! What strangers cause is bounded, and still told.
+//! What strangers cause is bounded, and still told; it says nothing about who has an account.
 
+use countersign::accounts::By;
+use countersign::accounts::invitations::NewPerson;
 use countersign::accounts::sign_in::SignInError;
 use countersign::domain::people::Role;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::house::{ANNA, House, PASSWORD, WRONG, ask};
+use crate::house::{ANNA, House, PASSWORD, WRONG, ask, fresh_address, origin};
+use crate::support::statements::asked_by;
 
 #[tokio::test]
 async fn a_failed_sign_in_to_an_account_is_recorded_with_from_where() {
@@ -117,4 +120,78 @@ async fn what_limits_nobody_any_more_is_swept_and_peoples_own_counts_stay() {
     let waits: i64 = sqlx::query_scalar("select count(*) from portal.sign_in_wait").fetch_one(&mut conn).await.unwrap();
     assert_eq!((buckets, waits), (0, 3), "Anna's, and the last two strangers'");
     house.accounts.sweep_limits().await.unwrap();
+}
+
+/// Anna; an account that is disabled, one whose password must be changed, one that never had a password; and nobody's.
+const TRIED: [&str; 5] = [ANNA, "bert@example.org", "carl@example.org", "dora@example.org", "nobody@example.org"];
+
+async fn people(house: &House) {
+    for email in &TRIED[..3] {
+        house.account(email, &[Role::Approver]).await;
+    }
+    let find = |email: &'static str| async move { house.accounts.find_by_email(email).await.unwrap().unwrap() };
+    house.accounts.disable(&By::Operator, find(TRIED[1]).await).await.unwrap();
+    house.accounts.reset_password(&By::Operator, find(TRIED[2]).await, None).await.unwrap();
+    let new = NewPerson { email: TRIED[3].into(), name: "Dora".into(), roles: Default::default() };
+    house.accounts.invite(&By::Operator, new).await.unwrap();
+}
+
+/// What a try asks of the database. Telling of it takes two statements: a record needs a place, a count asks for one.
+async fn asked_by_a_try(house: &House, email: &str) -> (String, Vec<String>) {
+    let (refused, asked) = asked_by(house.try_in(email, WRONG)).await;
+    let kind = |statement: String| match statement.as_str() {
+        "insert into portal.stranger_count as" | "select o_seq as \"seq!\"," => "tell".to_owned(),
+        _ => statement,
+    };
+    (refused.unwrap_err().to_string(), asked.into_iter().map(kind).collect())
+}
+
+#[tokio::test]
+async fn whoever_is_refused_costs_the_database_as_much_as_anybody_else() {
+    // S-10: also while an e-mail waits (S-11), and whether the minute has room for records or not.
+    let house = House::new().await;
+    people(&house).await;
+    for round in 0..2 {
+        for n in 0..6 {
+            let (said, asked) = asked_by_a_try(&house, TRIED[0]).await;
+            let waits = if round == 0 { n == 5 } else { n > 0 };
+            assert_eq!(said == "Too many tries.", waits, "{said}");
+            let told = asked.iter().filter(|statement| *statement == "tell").count();
+            assert_eq!(told, if waits { 0 } else { 2 }, "{asked:?}");
+            for email in &TRIED[1..] {
+                assert_eq!(asked_by_a_try(&house, email).await, (said.clone(), asked.clone()), "{email}, try {n}");
+            }
+        }
+        // In the same minute, with no room left.
+        house.accounts.flush_stranger_counts().await.unwrap();
+        house.pass(SignedDuration::from_secs(1));
+    }
+    house.pass(SignedDuration::from_secs(90));
+    house.accounts.flush_stranger_counts().await.unwrap();
+    // Of 30 failures and 30 tries that were not heard, 48 concern accounts that exist; 25 of them have records.
+    let (failed, throttled) = (house.records_of("sign_in.failed").await, house.records_of("sign_in.throttled").await);
+    assert_eq!((failed.len(), throttled.len()), (21, 4));
+    assert!(failed.iter().chain(&throttled).all(|record| record.payload["person"].is_string()));
+    let counts = &house.records_of("strangers.counted").await[0].payload["counts"];
+    assert_eq!(counts, &json!({ "sign_in.failed": 9, "sign_in.throttled.account": 26 }));
+    house.verify().await;
+}
+
+#[tokio::test]
+async fn whoever_forgot_a_password_costs_the_database_as_much_as_anybody_else() {
+    // S-10
+    let house = House::new().await;
+    people(&house).await;
+    let ask = |email: &'static str| {
+        let house = &house;
+        async move { house.accounts.ask_for_reset(email, &origin(&fresh_address())).await }
+    };
+    let (answer, first) = asked_by(ask(TRIED[0])).await;
+    answer.unwrap();
+    assert!(!first.is_empty());
+    for email in &TRIED[1..] {
+        let (answer, asked) = asked_by(ask(email)).await;
+        answer.unwrap();
+        assert_eq!(asked, first, "{email}");
+    }
 }

@@ -147,6 +147,30 @@ async fn an_idle_session_ends_and_a_page_that_refreshes_itself_does_not_keep_it(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_may_let_sessions_last_for_an_hour_and_twelve_and_they_last_no_longer() {
+    // S-26
+    let portal = Portal::start_with("[session]\nidle = \"1h\"\nabsolute = \"12h\"\n").await;
+    let (busy, idle) = (portal.as_approver("ana").await, portal.as_approver("ben").await);
+    portal.advance(SignedDuration::from_mins(59));
+    assert_eq!(busy.open("/me").await.status, 200);
+    // What a page fetches by itself is nobody's doing, whatever it fetches.
+    for path in ["/", "/me", "/history", "/events"] {
+        assert_eq!(idle.fetch(path).await.status, 200, "{path}");
+    }
+    portal.advance(SignedDuration::from_mins(1));
+    assert_eq!(idle.open("/me").await.location(), Some("/sign-in?return=%2Fme"), "an hour since the last click");
+    for _ in 0..21 {
+        portal.advance(SignedDuration::from_mins(30));
+        assert_eq!(busy.open("/me").await.status, 200);
+    }
+    portal.advance(SignedDuration::from_mins(29));
+    assert_eq!(busy.open("/me").await.status, 200, "eleven hours and 59 minutes");
+    portal.advance(SignedDuration::from_mins(1));
+    assert_eq!(busy.open("/me").await.status, 303, "twelve hours, however busy");
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_account_is_made_with_the_secret_from_the_log_and_then_the_door_is_gone() {
     // S-07
     let portal = Portal::start().await;
@@ -175,10 +199,11 @@ async fn the_first_account_is_made_with_the_secret_from_the_log_and_then_the_doo
         ("password", "a long enough password"),
     ];
     let page = browser.submit(&page, "/setup", &right).await;
-    assert_eq!((page.status, page.location()), (303, Some("/")), "{}", page.text());
-    browser.follow(&page).await.says("The portal is set up, and you are its first admin.");
+    assert_eq!((page.status, page.location()), (303, Some("/me/factors")), "{}", page.text());
+    let page = browser.follow(&page).await;
+    page.says("The portal is set up, and you are its first admin.").says("Admins need a second factor.");
     assert!(!browser.open("/").await.text().contains("The portal is set up"), "it is said once");
-    browser.open("/me").await.says("approver, auditor, admin");
+    browser.open("/me").await.says("approver, auditor, admin, once this session has shown a second factor");
     assert_eq!(portal.anonymous().open("/setup").await.status, 404);
     assert_eq!(portal.records_of("setup.completed").await.len(), 1);
     portal.finish().await;
@@ -247,7 +272,7 @@ async fn who_still_has_a_password_made_by_somebody_else_must_change_it_first() {
     let page = nora.open("/").await;
     assert_eq!((page.status, page.location()), (303, Some("/me")));
     let page = nora.follow(&page).await;
-    page.says("Somebody else made your password.");
+    page.says("Others know your password, or may know it.");
     nora.submit(&page, "/me/password", &[("current", made_up.expose_secret()), ("new", "another sentence of mine")])
         .await;
     assert_eq!(nora.open("/").await.status, 200);

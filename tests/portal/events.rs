@@ -36,6 +36,8 @@ async fn until(what: &str, at_most: Duration, mut is_so: impl FnMut() -> bool) {
 async fn an_open_page_hears_when_an_approval_opens_is_decided_and_ends() {
     let portal = started().await;
     let ana = portal.as_approver("ana").await;
+    // That Ana may decide changes what is on many pages.
+    portal.state.hearing.look().await.unwrap();
     let mut ears = ana.listen().await;
     assert_eq!(ears.header("content-type"), Some("text/event-stream"));
     assert_eq!(ears.header("cache-control"), Some("no-store"));

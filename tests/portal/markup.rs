@@ -93,14 +93,32 @@ async fn every_page_is_sound_for_keyboards_phones_and_screen_readers() {
     assert_page_is_sound(&nobody.open("/sign-in").await);
     assert_page_is_sound(&nobody.open("/nothing").await);
     assert_page_is_sound(&nobody.open("/setup").await);
+    assert_page_is_sound(&nobody.open("/forgot").await);
+    assert_page_is_sound(&nobody.open("/invite/nothing").await);
     portal.waiting("shop").await;
     portal.waiting("blog").await;
     let ana = portal.as_person("ana", &[Role::Approver, Role::Auditor]).await;
     let approval = format!("/approvals/{}", portal.approval_id("shop").await);
-    for path in ["/", "/?q=nothing", &approval, "/history", "/history/1", "/me"] {
+    for path in ["/", "/?q=nothing", &approval, "/history", "/history/1", "/me", "/me/tokens", "/me/access"] {
         let page = ana.open(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert_page_is_sound(&page);
     }
+    let page = ana.open("/me/tokens").await;
+    let made = [("label", "report"), ("scope", "read"), ("expires", "30d")];
+    assert_page_is_sound(&ana.submit(&page, "/me/tokens", &made).await);
+    let empty = [("label", ""), ("scope", "x"), ("expires", "x")];
+    assert_page_is_sound(&ana.submit(&page, "/me/tokens", &empty).await);
+    assert_page_is_sound(&ana.open("/me/tokens").await);
+    portal.create_account("adam", &[Role::Admin]).await;
+    let adam = portal.as_admin().await;
+    assert_page_is_sound(&adam.open("/me/factors").await);
+    assert_page_is_sound(&adam.open("/step-up").await);
+    let page = adam.open("/me/factors").await;
+    assert_page_is_sound(&adam.submit(&page, "/me/factors/recovery", &[]).await);
+    let begun = adam.submit(&page, "/me/factors/totp", &[]).await;
+    let page = adam.follow(&begun).await;
+    assert!(page.body.contains("<svg class=\"qr\"") && !page.body.contains(" style="), "the code is drawn in place");
+    assert_page_is_sound(&page);
     portal.finish().await;
 }

@@ -1,5 +1,6 @@
 //! The queue: what waits, what is hidden by a filter, and what the portal cannot see.
 
+use countersign::domain::ids::SourceName;
 use jiff::SignedDuration;
 
 use crate::harness::Portal;
@@ -73,6 +74,26 @@ async fn a_source_that_cannot_be_read_is_loud_and_keeps_its_last_known_approvals
         .says("Ship shop: Free shipping");
     portal.simulator.release(denied);
     portal.simulator.clear_faults();
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_cannot_be_read_is_loud_and_hides_nothing() {
+    let portal = Portal::start().await;
+    portal.watcher.activate().await;
+    let source = SourceName::parse("default").unwrap();
+    let why = Some("The queue cannot be read. AWS says there is no such queue.".to_owned());
+    portal.state.watcher.is_deaf(&source, why, portal.clock.now());
+    portal.watcher.activate().await;
+    let ana = portal.as_approver("ana").await;
+    ana.open("/")
+        .await
+        .says("What AWS announces of source default (111122223333, eu-west-1) cannot be relied on.")
+        .says("Since 2026-11-21")
+        .says("AWS says there is no such queue.")
+        .says("none is missed")
+        .says("tell the operator to look at the queue")
+        .says("Nothing waits for a decision");
     portal.finish().await;
 }
 

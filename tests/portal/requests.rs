@@ -76,6 +76,23 @@ async fn only_the_portals_own_name_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_postgres_cannot_hold_is_answered_like_anything_else() {
+    // U-02
+    let portal = Portal::start().await;
+    portal.create_account("lee", &[]).await;
+    let stranger = portal.anonymous();
+    let page = stranger.open("/sign-in").await;
+    let page = stranger.submit(&page, "/sign-in", &[("email", "a\0@example.com"), ("password", "x")]).await;
+    assert_eq!(page.status, 401, "{}", page.text());
+    let adam = portal.as_admin().await;
+    for path in ["/admin/accounts?q=%00", "/admin/accounts?after=%00", "/admin/access/person?email=%00a%40x.org"] {
+        let page = adam.open(path).await;
+        assert!(page.status < 500, "{path}: {}", page.text());
+    }
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_doubtful_length_are_refused_and_the_connection_closed() {
     // U-12: request smuggling needs two readers of one body.
     let portal = Portal::start().await;

@@ -18,6 +18,7 @@ mod hearing;
 mod killing;
 mod leaders;
 mod leases;
+mod proving;
 
 use std::time::Duration;
 

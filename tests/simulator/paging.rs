@@ -158,3 +158,39 @@ async fn filters_find_successes_in_a_stage_and_the_last_attempts() {
         assert_eq!(list.iter().filter(|action| action["actionName"] == "Approve").count(), attempts, "{range}");
     }
 }
+
+const TAGGED: &str = r#"
+[[keys]]
+id = "AKIAPORTAL"
+secret = "portal-secret"
+account = "111122223333"
+user = "portal"
+[[worlds]]
+account = "111122223333"
+region = "eu-west-1"
+[[worlds.pipelines]]
+name = "shop"
+tags = { team = "shop", tier = "1", owner = "ana" }
+stages = [
+  { name = "Source", actions = [{ name = "Repo", kind = "source", seconds = 1 }] },
+  { name = "Build", actions = [{ name = "Compile", seconds = 1 }] },
+]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_told_whole_or_page_by_page_and_only_of_what_exists() {
+    let stage = start(TAGGED).await;
+    let arn = |name: &str| format!("arn:aws:codepipeline:eu-west-1:111122223333:{name}");
+    let ask = |name: &str| stage.sdk.list_tags_for_resource().resource_arn(arn(name));
+    let whole = ask("shop").send().await.unwrap();
+    assert_eq!((whole.tags().len(), whole.next_token()), (3, None));
+    let mut pages = ask("shop").max_results(2).into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        found.extend(page.unwrap().tags().iter().map(|tag| format!("{}={}", tag.key(), tag.value())));
+    }
+    assert_eq!(found, ["owner=ana", "team=shop", "tier=1"]);
+    assert_eq!(code(ask("nonesuch").send().await), "ResourceNotFoundException");
+    let foreign = stage.sdk.list_tags_for_resource().resource_arn("arn:aws:codepipeline:eu-west-1:999999999999:shop");
+    assert_eq!(code(foreign.send().await), "InvalidArnException");
+}

@@ -99,6 +99,11 @@ impl TestDatabase {
     pub fn open(&self) -> Database {
         Database::open(&self.options(Role::App))
     }
+
+    /// The pools of a command, for whatever a test prepares: it waits while the machine is busy.
+    pub fn open_for_command(&self) -> Database {
+        Database::open_for_command(&self.options(Role::App))
+    }
 }
 
 /// The server of this process, started by whoever asks first.

@@ -14,4 +14,5 @@ mod hostile;
 mod lease;
 mod refresh;
 mod submit;
+mod tags;
 mod trouble;

@@ -38,7 +38,8 @@ pub fn text(value: Option<&str>) -> Option<String> {
     value.filter(|text| !text.is_empty()).map(clean)
 }
 
-fn clean(text: &str) -> String {
+/// A text without NUL, which Postgres cannot keep.
+pub fn clean(text: &str) -> String {
     text.replace('\0', "\u{2400}")
 }
 

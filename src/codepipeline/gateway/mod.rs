@@ -4,6 +4,7 @@
 
 mod identity;
 mod reading;
+mod tags;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 

@@ -47,6 +47,7 @@
 //! start = ["-2d", "-10m"]         # executions to begin with, before (-) or after the start
 //! every = "20m"                   # new executions keep coming, irregularly, from `since` on
 //! since = "-6h"
+//! tags = { team = "shop" }         # what ListTagsForResource tells
 //!
 //! [[worlds.generate]]             # many alike: svc-0001 …; the first `gated` use `gated_template`,
 //! prefix = "svc-"                 # the first `waiting` of those have an approval open at the start
@@ -183,6 +184,8 @@ pub struct PipelineConfig {
     pub start: Vec<Span>,
     pub every: Option<Span>,
     pub since: Option<Span>,
+    /// What `ListTagsForResource` tells.
+    pub tags: Texts,
 }
 
 /// A stage as written down.

@@ -116,6 +116,7 @@ impl World {
             runs: Vec::new(),
             stages: BTreeMap::new(),
             habits: Habits { commits: config.commits.clone(), next_commit: 0, every: config.every },
+            tags: config.tags.clone(),
             requests: BTreeMap::new(),
             random: Random::seeded(seed),
         };

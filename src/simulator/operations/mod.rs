@@ -8,6 +8,7 @@ mod executions;
 mod paging;
 mod pipelines;
 mod state;
+mod tags;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +48,7 @@ pub fn perform(operation: &str, request: &Request<'_>) -> Result<Done, ApiError>
         "ListPipelineExecutions" => executions::list(request),
         "GetPipelineExecution" => executions::read(request),
         "ListActionExecutions" => actions::list(request),
+        "ListTagsForResource" => tags::list(request),
         "PutApprovalResult" => return approvals::put(request).map(|(answer, applied)| (answer, Some(applied))),
         "StartPipelineExecution" => control::start(request),
         "StopPipelineExecution" => control::stop(request),

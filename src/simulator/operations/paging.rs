@@ -18,7 +18,8 @@ impl Request<'_> {
     /// Cuts the requested page out of `items`, which must be in a stable order with a distinct `key` each. What is
     /// added in front of a page between two calls does not shift the next one.
     pub fn page<T>(&self, list: &str, items: Vec<T>, key: impl Fn(&T) -> String) -> Result<Page<T>, ApiError> {
-        let scope = format!("{list}|{}|{}", self.text("pipelineName"), self.body.get("filter").unwrap_or(&Value::Null));
+        let about = [self.text("pipelineName"), self.text("resourceArn")].concat();
+        let scope = format!("{list}|{about}|{}", self.body.get("filter").unwrap_or(&Value::Null));
         let given = self.body.get("maxResults").and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
         let size = given.unwrap_or(if list == "ListPipelines" { self.default_page } else { 100 });
         let start = match self.body.get("nextToken").and_then(Value::as_str) {

@@ -157,6 +157,16 @@ pub async fn find(conn: &mut PgConnection, id: ApprovalId) -> sqlx::Result<Optio
     Ok(row.map(Approval::try_from).transpose()?)
 }
 
+/// The approvals of these ids, as many as there are.
+///
+/// # Errors
+/// Whatever the database says, also of an impossible row.
+pub async fn list_of_ids(conn: &mut PgConnection, ids: &[ApprovalId]) -> sqlx::Result<Vec<Approval>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = approvals!("where id = any ($1) order by id", &ids).fetch_all(conn);
+    rows.await?.into_iter().map(|row| Approval::try_from(row).map_err(Into::into)).collect()
+}
+
 /// The approval, locked until the transaction ends.
 ///
 /// # Errors

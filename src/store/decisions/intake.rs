@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::database::connect::STATEMENT_TIMEOUT;
-use crate::domain::decision::Verdict;
+use crate::domain::decision::{Maker, Verdict};
 use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
 use crate::domain::shown::Fingerprint;
 use crate::store::Inconsistent;
@@ -18,12 +18,13 @@ use crate::store::Inconsistent;
 pub struct NewDecision<'a> {
     pub id: DecisionId,
     pub approval: ApprovalId,
-    pub account: AccountId,
+    pub maker: Maker,
     pub signed_as: &'a str,
-    pub verdict: Verdict,
     pub summary: &'a str,
     pub fingerprint: Fingerprint,
     pub channel: &'a str,
+    /// Whether its record holds fresh proof of who decides.
+    pub proven: bool,
     pub now: Timestamp,
     /// Who will send it, and until when nobody else will.
     pub holder: Uuid,
@@ -55,17 +56,19 @@ pub async fn insert_with_record(conn: &mut PgConnection, new: &NewDecision<'_>) 
         r#"with appended as materialized (select o_seq, o_hash from audit.append($1, $2, $3)),
         unlimited as materialized (select set_config('statement_timeout', $15, true))
         insert into portal.decision (id, approval_id, account_id, signed_as, verdict, summary, fingerprint, channel,
-            state, lease_holder, lease_until, due_at, intent_seq, intent_hash, created_at)
-        select $4, $5, $6, $7, $8, $9, $10, $11, 'intent', $12, $13, $14, o_seq, o_hash, $14 from appended, unlimited
+            state, lease_holder, lease_until, due_at, intent_seq, intent_hash, created_at, for_account, proven,
+            gate_option_id)
+        select $4, $5, $6, $7, $8, $9, $10, $11, 'intent', $12, $13, $14, o_seq, o_hash, $14, $16, $17, $18
+        from appended, unlimited
         returning intent_seq, intent_hash"#,
         new.record_kind,
         new.record_actor,
         new.record_payload,
         new.id.0,
         new.approval.0,
-        new.account.0,
+        new.maker.account().map(|account| account.0),
         new.signed_as,
-        new.verdict.name(),
+        new.maker.verdict().name(),
         new.summary,
         &new.fingerprint.0,
         new.channel,
@@ -73,6 +76,9 @@ pub async fn insert_with_record(conn: &mut PgConnection, new: &NewDecision<'_>) 
         new.held_until.to_sqlx(),
         new.now.to_sqlx(),
         STATEMENT_TIMEOUT,
+        new.maker.for_account().map(|account| account.0),
+        new.proven,
+        new.maker.rule().map(|option| option.0),
     )
     .fetch_one(conn)
     .await?;
@@ -193,35 +199,6 @@ pub async fn delete_keys_before(conn: &mut PgConnection, before: Timestamp) -> s
     let done =
         sqlx::query!("delete from portal.decision_key where created_at < $1", before.to_sqlx()).execute(conn).await?;
     Ok(done.rows_affected())
-}
-
-/// What an account may do, locked against change until the transaction ends (S-32).
-pub struct Standing {
-    pub name: String,
-    pub email: String,
-    pub roles: Vec<String>,
-    pub disabled: bool,
-    /// Until it is changed, nothing but changing it is allowed.
-    pub must_change_password: bool,
-}
-
-/// # Errors
-/// Whatever the database says.
-pub async fn lock_account(conn: &mut PgConnection, account: AccountId) -> sqlx::Result<Option<Standing>> {
-    let row = sqlx::query!(
-        r#"select name, email, roles, disabled_at is not null as "disabled!", must_change_password
-            from portal.account where id = $1 for share"#,
-        account.0
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| Standing {
-        name: row.name,
-        email: row.email,
-        roles: row.roles,
-        disabled: row.disabled,
-        must_change_password: row.must_change_password,
-    }))
 }
 
 /// What an approval looks like under lock: the fingerprint, and whether AWS was last seen to say it is open.

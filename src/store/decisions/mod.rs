@@ -3,14 +3,15 @@
 
 pub mod intake;
 pub mod moves;
+pub mod unattended;
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Inconsistent;
-use crate::domain::decision::{State, Verdict};
-use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
+use crate::domain::decision::{Maker, State, Verdict};
+use crate::domain::ids::{AccountId, ApprovalId, DecisionId, GateOptionId};
 use crate::domain::shown::Fingerprint;
 
 /// A decision as it stands.
@@ -18,14 +19,15 @@ use crate::domain::shown::Fingerprint;
 pub struct Decision {
     pub id: DecisionId,
     pub approval: ApprovalId,
-    pub account: AccountId,
-    /// The person's name when they decided, as it stands in the marker.
+    pub maker: Maker,
+    /// The person's name when they decided, or the rule's, as it stands in the marker.
     pub signed_as: String,
-    pub verdict: Verdict,
-    /// The person's own words.
+    /// The person's own words, or the rule's.
     pub summary: String,
     pub fingerprint: Fingerprint,
     pub channel: String,
+    /// Whether its record holds fresh proof of who decided.
+    pub proven: bool,
     pub state: State,
     pub attempt: i32,
     pub intent_seq: i64,
@@ -48,12 +50,15 @@ pub struct Decision {
 struct Row {
     id: Uuid,
     approval_id: Uuid,
-    account_id: Uuid,
+    account_id: Option<Uuid>,
+    for_account: Option<Uuid>,
+    gate_option_id: Option<Uuid>,
     signed_as: String,
     verdict: String,
     summary: String,
     fingerprint: Vec<u8>,
     channel: String,
+    proven: bool,
     state: String,
     attempt: i32,
     intent_seq: i64,
@@ -85,8 +90,7 @@ impl TryFrom<Row> for Decision {
         Ok(Self {
             id: DecisionId(row.id),
             approval: ApprovalId(row.approval_id),
-            account: AccountId(row.account_id),
-            verdict: Verdict::from_name(&row.verdict).ok_or_else(|| impossible("unknown verdict"))?,
+            maker: maker(&row).map_err(impossible)?,
             fingerprint: Fingerprint(
                 row.fingerprint.as_slice().try_into().map_err(|_| impossible("fingerprint is not 32 bytes"))?,
             ),
@@ -95,6 +99,7 @@ impl TryFrom<Row> for Decision {
             signed_as: row.signed_as,
             summary: row.summary,
             channel: row.channel,
+            proven: row.proven,
             attempt: row.attempt,
             intent_seq: row.intent_seq,
             created_at: row.created_at.to_jiff(),
@@ -114,11 +119,23 @@ impl TryFrom<Row> for Decision {
     }
 }
 
+/// Who made it. A row in which nobody approved, or in which a person and a rule did, is impossible.
+fn maker(row: &Row) -> Result<Maker, &'static str> {
+    let verdict = Verdict::from_name(&row.verdict).ok_or("unknown verdict")?;
+    match (row.account_id, row.gate_option_id) {
+        (Some(account), None) => {
+            Ok(Maker::Person { account: AccountId(account), for_account: row.for_account.map(AccountId), verdict })
+        }
+        (None, Some(option)) if verdict == Verdict::Rejected => Ok(Maker::Rule(GateOptionId(option))),
+        _ => Err("neither a person's nor a rejection under a rule"),
+    }
+}
+
 macro_rules! decisions {
     ($where:literal $(, $arg:expr)*) => {
         sqlx::query_as!(
             Row,
-            "select id, approval_id, account_id, signed_as, verdict, summary, fingerprint, channel, state, attempt, intent_seq, \
+            "select id, approval_id, account_id, for_account, gate_option_id, signed_as, verdict, summary, fingerprint, channel, proven, state, attempt, intent_seq, \
              intent_hash, created_at, sent_at, due_at, doubt, unsure_since, open_read_at, open_reads, steps, \
              needs_person_since, settled_at, reason, aws_code, approved_at from portal.decision " + $where
             $(, $arg)*
@@ -156,6 +173,11 @@ pub struct Expected {
 }
 
 impl Decision {
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.maker.verdict()
+    }
+
     /// This decision as the point a change starts from.
     #[must_use]
     pub fn expected(&self) -> Expected {

@@ -40,7 +40,6 @@ impl Storm {
 /// What is remembered from sweep to sweep. Losing it costs reads alone.
 #[derive(Default)]
 pub struct Memory {
-    pub account_is_settled: bool,
     pub throttled_sweeps: u32,
     retries: HashMap<PipelineName, Retry>,
     /// When the sweep began that last came to each pipeline.

@@ -1,8 +1,10 @@
 //! One sweep of one source: list, compare, read what may hold a request, write the difference. Costs one read for every
 //! thousand pipelines and one for every pipeline with a gate; anything more is for what changed.
 
+mod look;
 mod memory;
 mod outcome;
+mod tags;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -21,11 +23,13 @@ use crate::random::Random;
 use crate::store::pipelines::{self, Pipeline};
 use crate::store::{approvals, sources};
 
+pub(super) use look::look;
 pub(super) use memory::Memory;
 use memory::{Storm, Trouble};
 
 /// How many pipelines are read at a time. The pace limits the reads; this only hides the time they take.
 const AT_A_TIME: usize = 8;
+
 /// Sweeps the source and says how it went. Never fails as a whole: what went wrong is on the source, or in the status.
 pub(super) async fn sweep(
     reader: &Reader,
@@ -68,7 +72,7 @@ pub(super) async fn sweep(
     status
 }
 
-struct Sweep<'a> {
+pub(super) struct Sweep<'a> {
     reader: &'a Reader,
     clock: &'a Clock,
     random: &'a Random,
@@ -82,6 +86,7 @@ struct Known {
     account: Option<String>,
     pipelines: HashMap<PipelineName, Pipeline>,
     open: BTreeMap<PipelineName, Vec<Approval>>,
+    tags: tags::Due,
 }
 
 /// One pipeline to look at.
@@ -109,22 +114,48 @@ enum Outcome {
     Stopped,
 }
 
+impl<'a> Sweep<'a> {
+    /// For one look, which begins now.
+    pub(super) fn of_one(
+        reader: &'a Reader,
+        (clock, random): (&'a Clock, &'a Random),
+        source: &'a Source,
+        stop: &'a CancellationToken,
+    ) -> Self {
+        Self { reader, clock, random, source, stop, began: clock.now() }
+    }
+}
+
 impl Sweep<'_> {
     async fn run(&self, memory: &mut Memory, status: &mut SourceStatus) -> Result<(), Trouble> {
+        self.tell_ears().await?;
         let listed = match self.source.gateway.list_pipelines().await {
             Ok(listed) => listed,
             Err(error) => return Err(memory.whole_source(&error)),
         };
         let mut known = self.load().await?;
-        if !memory.account_is_settled {
-            self.settle_account(&listed, &mut known).await?;
-            memory.account_is_settled = true;
+        match self.source.account.get() {
+            None => {
+                self.settle_account(&listed, &mut known).await?;
+                self.source.account.get_or_init(|| known.account.clone());
+            }
+            // A look found out meanwhile that it is another account than the one of what was just loaded.
+            Some(account) if account.is_some() && *account != known.account => known = self.load().await?,
+            Some(_) => {}
         }
         let tasks = self.plan(&listed, &mut known, memory, status);
         memory.keep_only(&tasks.iter().map(|task| &task.name).collect());
         self.forget_unlisted(&listed, &known).await?;
-        let (outcomes, storm, broken) = self.read_all(tasks, memory, known.account.as_deref()).await;
+        let place = (known.account.as_deref(), &known.tags);
+        let (outcomes, storm, broken) = self.read_all(tasks, memory, place).await;
         self.write((outcomes, broken), &storm, memory, status).await
+    }
+
+    /// Whether announcements are heard is for whoever sweeps to say, because it is what they rely on.
+    async fn tell_ears(&self) -> sqlx::Result<()> {
+        let trouble = self.source.ears.trouble(self.began);
+        let mut conn = self.reader.database().pages.acquire().await?;
+        sources::mark_ears(&mut conn, &self.source.gateway.source().name, trouble.as_ref()).await
     }
 
     async fn load(&self) -> sqlx::Result<Known> {
@@ -136,8 +167,9 @@ impl Sweep<'_> {
         for approval in approvals::list_open(&mut conn, name).await? {
             open.entry(approval.gate.pipeline.clone()).or_default().push(approval);
         }
+        let tags = tags::Due::load(&mut conn, name, self.began).await?;
         let pipelines = kept.into_iter().map(|pipeline| (pipeline.name.clone(), pipeline)).collect();
-        Ok(Known { account, pipelines, open })
+        Ok(Known { account, pipelines, open, tags })
     }
 
     async fn settle_account(&self, listed: &[Listing], known: &mut Known) -> Result<(), Trouble> {
@@ -196,7 +228,7 @@ impl Sweep<'_> {
         &self,
         tasks: Vec<Task>,
         memory: &Memory,
-        account: Option<&str>,
+        (account, due): (Option<&str>, &tags::Due),
     ) -> (Vec<(PipelineName, Outcome)>, Storm, Option<Trouble>) {
         let (broken, storm) = (Mutex::new(None), Storm::default());
         let outcomes: Vec<_> = futures::stream::iter(tasks)
@@ -209,7 +241,7 @@ impl Sweep<'_> {
                     return (name, Outcome::Skipped);
                 }
                 // Boxed: the futures of a sweep are moved around, and are large.
-                let outcome = Box::pin(self.read_one(task, account)).await;
+                let outcome = Box::pin(self.read_one(task, account, due)).await;
                 match &outcome {
                     Ok(Outcome::Unreadable(ReadError::Throttled)) => storm.note(true),
                     Ok(Outcome::Read(_) | Outcome::Idle { was_read: true }) => storm.note(false),
@@ -240,7 +272,7 @@ impl Sweep<'_> {
         (outcomes, storm, broken.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn read_one(&self, task: Task, account: Option<&str>) -> sqlx::Result<Outcome> {
+    async fn read_one(&self, task: Task, account: Option<&str>, due: &tags::Due) -> sqlx::Result<Outcome> {
         let mut was_read = false;
         let kept = match (task.kept, task.listed) {
             (Some(kept), Some(listed)) if definitions::is_current(&kept, &listed) => kept,
@@ -249,17 +281,22 @@ impl Sweep<'_> {
                 Some(kept) => kept,
                 None => return Ok(Outcome::Idle { was_read }),
             },
-            (_, Some(listed)) => match definitions::read(self.reader, self.source, &listed, self.clock.now()).await? {
-                Ok(pipeline) => {
-                    was_read = true;
-                    pipeline
+            (_, Some(listed)) => {
+                match definitions::read(self.reader, self.source, (&listed.name, Some(&listed)), self.clock.now())
+                    .await?
+                {
+                    Ok(pipeline) => {
+                        was_read = true;
+                        pipeline
+                    }
+                    Err(error) => return Ok(Outcome::Unreadable(error)),
                 }
-                Err(error) => return Ok(Outcome::Unreadable(error)),
-            },
+            }
         };
         if kept.gate_count == 0 && task.open.is_empty() {
             return Ok(Outcome::Idle { was_read });
         }
+        self.read_tags((&kept, was_read), account, due).await?;
         match self.reader.sweep(&self.source.gateway, account, &kept, &task.open).await {
             Ok(swept) => Ok(Outcome::Read(swept)),
             Err(RefreshError::Unreadable(error)) => Ok(Outcome::Unreadable(error)),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::memory::{Storm, is_of_source};
 use super::{Memory, Outcome, Sweep, Trouble};
+use crate::approvals::Swept;
 use crate::codepipeline::observed::ReadError;
 use crate::domain::ids::{ApprovalId, PipelineName};
 use crate::store::{approvals, pipelines, sources};
@@ -20,6 +21,12 @@ impl Sweep<'_> {
     ) -> Result<(), Trouble> {
         let mut tally = Tally::default();
         for (name, outcome) in outcomes {
+            if let Outcome::Read(Swept { first_opened_at: Some(at), .. }) = &outcome
+                && self.source.ears.found(&name, *at, self.clock.now())
+            {
+                let source = &self.source.gateway.source().name;
+                tracing::warn!(%source, pipeline = %name, "an approval waited and no announcement led to it; the queue is not relied on for an hour");
+            }
             tally.take(name, outcome, memory, (status, self.began));
         }
         status.unreadable += tally.unreadable.len() + tally.unwritten.len();
@@ -41,7 +48,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn write_read(
+    pub(super) async fn write_read(
         &self,
         read: &[(PipelineName, Timestamp)],
         seen: &[(ApprovalId, Timestamp)],
@@ -56,7 +63,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    async fn write_unreadable(&self, unreadable: &[(PipelineName, ReadError)]) -> sqlx::Result<()> {
+    pub(super) async fn write_unreadable(&self, unreadable: &[(PipelineName, ReadError)]) -> sqlx::Result<()> {
         if unreadable.is_empty() {
             return Ok(());
         }

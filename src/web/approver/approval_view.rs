@@ -3,9 +3,12 @@
 
 use jiff::Timestamp;
 
+use super::foretold::RuleLine;
 use super::stages::{Stage, next_after_gate};
 use super::trouble::Trouble;
 use super::warnings::{self, Warning};
+use super::who_may::{WhoMay, WhoView};
+use crate::access::unattended::Foretold;
 use crate::domain::approval::Standing;
 use crate::domain::decision::{State, Verdict};
 use crate::domain::details::{Details, NewerRun};
@@ -30,6 +33,9 @@ pub struct Known {
     pub troubles: Vec<Trouble>,
     /// Whether the portal still has its source.
     pub is_configured: bool,
+    /// What the portal will do by itself.
+    pub foretold: Foretold,
+    pub who: WhoMay,
 }
 
 impl Known {
@@ -61,6 +67,8 @@ pub struct ApprovalView {
     /// The decision that is on its way, or was taken here: its result page.
     pub result: Option<String>,
     pub left: Option<TimeLeft>,
+    /// What the portal does if nobody decides.
+    pub rule: Option<RuleLine>,
     pub opened: Moment,
     pub expires: Moment,
     pub closed: Option<Moment>,
@@ -82,6 +90,7 @@ pub struct ApprovalView {
     /// What `Approve` and `Reject` do, each in a sentence.
     pub if_approved: String,
     pub if_rejected: String,
+    pub who: WhoView,
 }
 
 /// One source revision, whole.
@@ -142,6 +151,7 @@ impl ApprovalView {
             decided_summary: approval.decided_summary.as_deref().filter(|text| !text.is_empty()).map(Said::whole),
             result: known.live.as_ref().map(|live| format!("/approvals/{}/result/{}", approval.id, live.id)),
             left: standing.is_live().then(|| TimeLeft::new(approval.expires_at, approval.expires_about, now)),
+            rule: RuleLine::of(known.foretold, now).filter(|_| standing.is_open() && known.is_configured),
             opened: Moment::new(approval.opened_at, now).about(approval.opened_about),
             expires: Moment::new(approval.expires_at, now).about(approval.expires_about),
             closed: approval.closed_at.map(|at| Moment::new(at, now)),
@@ -167,6 +177,7 @@ impl ApprovalView {
             fingerprint: approval.fingerprint.hex(),
             if_approved: if_approved(approval),
             if_rejected: if_rejected(approval),
+            who: WhoView::of(&known.who, now),
         }
     }
 }

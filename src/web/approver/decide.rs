@@ -8,18 +8,20 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::approval::{ApprovalPage, load_known};
+use super::approval::{ApprovalPage, load_known, load_proof};
 use super::approval_view::{ApprovalView, Known};
 use super::deciding::{Deciding, Problem};
+use crate::accounts::factors::decision::{DecisionAnswer, ToSign};
 use crate::decisions::{Ask, Channel, DecideError, new_form_key};
 use crate::domain::decision::Verdict;
 use crate::domain::ids::{ApprovalId, DecisionId};
-use crate::domain::people::Approver;
+use crate::domain::people::{Approver, Person};
 use crate::domain::shown::Fingerprint;
+use crate::web::step_up::{self, Stopped};
 use crate::web::{AppState, Approving, CsrfForm, Failure, Segment, Shell};
 
 /// How long the answer of AWS is waited for before the result page tells what is known by then (D-04).
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The fields of the form.
 #[derive(Debug, Deserialize)]
@@ -29,6 +31,11 @@ pub struct Filled {
     #[serde(default)]
     summary: String,
     verdict: String,
+    /// What a passkey signed, where the gate asks for it.
+    #[serde(default)]
+    ceremony: String,
+    #[serde(default)]
+    credential: String,
 }
 
 /// Decides.
@@ -46,14 +53,23 @@ pub async fn submit(
     let ask = filled.ask(id)?;
     match app.decisions.decide(&approver, ask).await {
         Ok(decision) => Ok(to_result(&app, id, decision).await),
+        Err(DecideError::StepUpNeeded { why }) => {
+            let stopped = Stopped::form(&format!("/approvals/{id}/decision"), filled.kept());
+            step_up::ask(&app, (shell, approver.person()), stopped, why.map(str::to_owned)).await
+        }
         Err(refused) => refusal(&app, &approver, id, (shell, filled), refused).await,
     }
 }
 
 impl Filled {
+    /// Everything but what a passkey signed: that counts once.
+    fn kept(self) -> Vec<(String, String)> {
+        let Self { key, fingerprint, summary, verdict, .. } = self;
+        let fields = [("key", key), ("fingerprint", fingerprint), ("summary", summary), ("verdict", verdict)];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     fn ask(&self, approval: ApprovalId) -> Result<Ask, Failure> {
-        let not_ours =
-            || Failure::bad_request("This is not the form of an approval's page. Nothing was sent; reload the page.");
         let is_key = (16..=128).contains(&self.key.len()) && self.key.bytes().all(|b| b.is_ascii_alphanumeric());
         Ok(Ask {
             approval,
@@ -62,8 +78,66 @@ impl Filled {
             summary: self.summary.clone(),
             key: is_key.then(|| self.key.clone()).ok_or_else(not_ours)?,
             channel: Channel::Page,
+            mail: None,
+            proof: self
+                .ceremony
+                .parse()
+                .ok()
+                .filter(|_| !self.credential.is_empty())
+                .map(|ceremony| DecisionAnswer { ceremony, answer: self.credential.clone() }),
         })
     }
+}
+
+/// What the page's script tells before it asks for a passkey.
+#[derive(Debug, Deserialize)]
+pub struct ToBeSigned {
+    fingerprint: String,
+    verdict: String,
+}
+
+/// `POST /approvals/{id}/challenge`, by the page's script: what a passkey is to sign.
+///
+/// # Errors
+/// 400 for a form that is not ours, 404 without a passkey.
+pub async fn challenge(
+    State(app): State<AppState>,
+    Segment((id,)): Segment<(ApprovalId,)>,
+    Approving(approver): Approving,
+    form: CsrfForm<ToBeSigned>,
+) -> Result<Response, Failure> {
+    let ToBeSigned { fingerprint, verdict } = form.read();
+    let fingerprint = Fingerprint::parse(&fingerprint).ok_or_else(not_ours)?;
+    let verdict = Verdict::from_name(&verdict).ok_or_else(not_ours)?;
+    let decision = ToSign { approval: id, fingerprint, verdict };
+    step_up::asked(app.accounts.ask_decision(approver.person(), decision).await?)
+}
+
+pub(super) fn not_ours() -> Failure {
+    Failure::bad_request("This is not the form of an approval's page. Nothing was sent; reload the page.")
+}
+
+/// The approval as it is now, with what its person had typed, once they have proven who they are.
+///
+/// # Errors
+/// 404 when there is no such approval.
+pub async fn decide_again(
+    app: &AppState,
+    person: &Person,
+    shell: Shell,
+    (action, kept): (&str, &[(String, String)]),
+) -> Result<Response, Failure> {
+    let id = action.split('/').nth(2).and_then(|id| id.parse().ok()).ok_or_else(Failure::not_found)?;
+    let known = load_known(app, id, person).await?;
+    let summary = kept.iter().find(|(name, _)| name == "summary").map_or("", |(_, value)| value.as_str());
+    let proof = load_proof(app, &known, person).await?;
+    let form = Deciding::of(&known, person, new_form_key(&app.random)).asking(proof).with_typed(summary, None);
+    let problem = Problem::new(
+        "You have proven that it is you. Nothing was sent yet.",
+        "Below is what waits now, with what you wrote kept. Read it again and press the button.",
+    );
+    let view = ApprovalView::of(&known, app.clock.now());
+    Ok(ApprovalPage { shell, view, form, problem: Some(problem), mailed: None }.into_response())
 }
 
 async fn to_result(app: &AppState, id: ApprovalId, decision: DecisionId) -> Response {
@@ -86,18 +160,20 @@ async fn refusal(
         // The database has just kept them waiting; asking it for the page would keep them twice as long.
         DecideError::Unavailable => return Err(unrecorded(id)),
         DecideError::Unknown => return Err(unknown(id)),
-        _ => load_known(app, id).await?,
+        _ => load_known(app, id, by.person()).await?,
     };
     let (status, problem, at_field) = explain(refused, &known)?;
-    let form = Deciding::of(&known, by.person(), new_form_key(&app.random)).with_typed(&filled.summary, at_field);
-    let page = ApprovalPage { shell, view: ApprovalView::of(&known, app.clock.now()), form, problem };
-    Ok((status, page).into_response())
+    let proof = load_proof(app, &known, by.person()).await?;
+    let form = Deciding::of(&known, by.person(), new_form_key(&app.random)).asking(proof);
+    let form = form.with_typed(&filled.summary, at_field);
+    let view = ApprovalView::of(&known, app.clock.now());
+    Ok((status, ApprovalPage { shell, view, form, problem, mailed: None }).into_response())
 }
 
 /// Status, what the top of the page says, and what is said at the field.
-type Told = (StatusCode, Option<Problem>, Option<String>);
+pub(super) type Told = (StatusCode, Option<Problem>, Option<String>);
 
-fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
+pub(super) fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
     let told = match refused {
         DecideError::BadSummary(bad) => (StatusCode::UNPROCESSABLE_ENTITY, None, Some(bad.to_string())),
         DecideError::Changed { differences, .. } => {
@@ -132,7 +208,21 @@ fn explain(refused: DecideError, known: &Known) -> Result<Told, Failure> {
         }
         DecideError::NoSuchApproval => return Err(Failure::not_found()),
         DecideError::NotAllowed(why) => {
-            return Err(Failure::forbidden(format!("{why} So this time nothing was sent.")));
+            let why = crate::domain::text::visible(&why);
+            let headline = "You may not decide this, so this time nothing was sent.";
+            let ask = known.who.whom_to_ask();
+            (StatusCode::FORBIDDEN, Some(Problem::new(headline, format!("{why} {ask}"))), None)
+        }
+        // Only where nobody is signed in does it come this far.
+        DecideError::MailSpent => {
+            let problem = Problem::new(
+                "The mail decides nothing any more. Nothing was sent.",
+                "It was used meanwhile, its time is over, or this gate takes no mails any more. Sign in to decide.",
+            );
+            (StatusCode::CONFLICT, Some(problem), None)
+        }
+        DecideError::StepUpNeeded { .. } => {
+            return Err(Failure::forbidden("This gate asks for fresh proof that it is you."));
         }
         DecideError::Unavailable => return Err(unrecorded(known.approval.id)),
         DecideError::Unknown => return Err(unknown(known.approval.id)),

@@ -1,6 +1,7 @@
 //! The form on an approval's page: what a person may write, what is added behind it, or why they cannot decide. And what
 //! the page says when a decision was not taken: nothing was sent, what is different, what to do.
 
+use crate::access::right::in_words;
 use crate::domain::approval::Standing;
 use crate::domain::people::Person;
 use crate::domain::shown::Difference;
@@ -9,6 +10,7 @@ use crate::domain::text::visible;
 use crate::web::display::Caller;
 
 use super::approval_view::Known;
+use super::who_may::May;
 
 /// Whether, and how, this person may decide.
 #[derive(Debug, Clone)]
@@ -30,6 +32,24 @@ pub struct DecisionForm {
     pub limit: usize,
     /// An example of what AWS sees behind the summary.
     pub marker: String,
+    pub proof: Option<ProofAsked>,
+}
+
+/// The gate asks for fresh proof of who decides (S-18).
+#[derive(Debug, Clone, Copy)]
+pub struct ProofAsked {
+    /// The person has a passkey to sign with.
+    pub signs: bool,
+    /// They gave proof a moment ago.
+    pub is_fresh: bool,
+}
+
+impl DecisionForm {
+    /// Whether a passkey is to sign what is decided.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        self.proof.is_some_and(|proof| proof.signs)
+    }
 }
 
 impl Deciding {
@@ -46,7 +66,17 @@ impl Deciding {
             error: None,
             limit: room_for(&person.name),
             marker: marker_example(&person.name),
+            proof: None,
         })
+    }
+
+    /// Says that the gate asks for proof.
+    #[must_use]
+    pub fn asking(mut self, proof: Option<ProofAsked>) -> Self {
+        if let Self::Form(form) = &mut self {
+            form.proof = proof;
+        }
+        self
     }
 
     /// Keeps what was typed, and says what is wrong with it.
@@ -64,6 +94,8 @@ fn why_not(known: &Known, person: &Person) -> Vec<String> {
     let mut why = Vec::new();
     if !person.roles.may_decide() {
         why.push("Your account does not have the approver role. An admin of this portal can give it.".to_owned());
+    } else {
+        why.extend(no_grant(known));
     }
     match known.standing() {
         Standing::Open => {}
@@ -83,6 +115,20 @@ fn why_not(known: &Known, person: &Person) -> Vec<String> {
         why.push("Its source is no longer configured, so the portal cannot send anything there.".to_owned());
     }
     why
+}
+
+/// Why none of an approver's grants lets them decide this, and whom to ask.
+fn no_grant(known: &Known) -> Option<String> {
+    let ask = known.who.whom_to_ask();
+    match known.who.may {
+        May::Yes | May::For(_) => None,
+        May::No => Some(format!("No grant lets you decide {}. {ask}", in_words(&known.approval.gate))),
+        May::NotKnown => Some(format!(
+            "Only a grant that is about tags could let you decide this, and the tags of pipeline {} were not read lately. \
+             The portal reads them by itself every few minutes; if this stays, it may not: {ask}",
+            known.approval.gate.pipeline
+        )),
+    }
 }
 
 fn marker_example(name: &str) -> String {
@@ -153,6 +199,21 @@ mod tests {
         known.is_configured = false;
         let Deciding::Closed(why) = Deciding::of(&known, &person("admin"), "k".into()) else { panic!("a form") };
         assert_eq!(why.len(), 4, "{why:?}");
+    }
+
+    #[test]
+    fn who_has_no_grant_for_the_gate_is_told_which_is_missing_and_whom_to_ask() {
+        let mut known = known();
+        known.who.may = May::No;
+        let Deciding::Closed(why) = Deciding::of(&known, &person("approver"), "k".into()) else { panic!("a form") };
+        assert_eq!(
+            why,
+            ["No grant lets you decide action Release of stage Production of pipeline shop (source prod). \
+              Ask the operator of this portal: it has no admin just now."]
+        );
+        known.who.may = May::NotKnown;
+        let Deciding::Closed(why) = Deciding::of(&known, &person("approver"), "k".into()) else { panic!("a form") };
+        assert!(why[0].contains("were not read lately"), "{why:?}");
     }
 
     #[test]

@@ -5,19 +5,24 @@
 
 mod approval;
 mod approval_view;
+mod card;
 mod decide;
 mod deciding;
+mod foretold;
+pub mod mailed;
+mod mine;
 mod queue;
 mod queue_view;
 mod result;
 mod result_view;
 #[cfg(test)]
-mod samples;
+pub(super) mod samples;
 mod stages;
 pub(super) mod trouble;
 mod warnings;
+pub(super) mod who_may;
 
 pub use approval::show as approval;
-pub use decide::submit as decide;
-pub use queue::{Queue, show as queue};
+pub use decide::{challenge, decide_again, submit as decide};
+pub use queue::{Queue, Whole, show as queue};
 pub use result::show as result;

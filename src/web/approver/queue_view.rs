@@ -3,14 +3,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::card::Card;
+use super::mine::{Mark, Scope};
 use super::trouble::{self, Trouble};
-use crate::domain::decision::Verdict;
-use crate::domain::details::SourceSeen;
-use crate::domain::shown::ShownRevision;
+use crate::access::unattended::Rules;
 use crate::domain::text::visible;
 use crate::store::queue::{Listed, MOST, SourceSight, Waiting};
-use crate::web::display::{Address, Caller, Said, Started, TimeLeft, TriggerRead, count, first_line, short_id};
-use crate::web::parts::{Chip, Moment};
+use crate::web::display::count;
+use crate::web::parts::Moment;
 
 /// So many cards at most: what a phone loads at once (U-03) and a small portal makes quickly for everybody (P-06).
 pub const CARDS: usize = 50;
@@ -23,6 +23,8 @@ pub struct Filter {
     pub source: String,
     /// Counts from 1; 0 and 1 are the first.
     pub page: u32,
+    /// `all`: everything, also for who may decide some of it only.
+    pub show: String,
 }
 
 impl Filter {
@@ -57,6 +59,9 @@ impl Filter {
     fn address(&self, page: usize) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("q", &self.q).append_pair("source", &self.source).append_pair("page", &page.to_string());
+        if self.show == "all" {
+            query.append_pair("show", "all");
+        }
         format!("/?{}", query.finish())
     }
 }
@@ -81,6 +86,16 @@ fn searched(waiting: &Waiting) -> String {
     parts.join("\n")
 }
 
+/// What the queue is looked at with.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    pub now: Timestamp,
+    /// How long after a complete read a source counts as not being read.
+    pub late: SignedDuration,
+    /// What the portal does by itself with what nobody decides.
+    pub rules: &'a Rules,
+}
+
 /// The queue.
 #[derive(Debug, Clone)]
 pub struct QueueView {
@@ -88,6 +103,8 @@ pub struct QueueView {
     pub tally: String,
     pub cards: Vec<Card>,
     pub filter: Filter,
+    /// Whether the person may decide some of it and not all, and so can choose what to see.
+    pub is_partial: bool,
     pub sources: Vec<SourceChoice>,
     pub troubles: Vec<Trouble>,
     pub empty: Option<Empty>,
@@ -110,82 +127,79 @@ pub struct SourceChoice {
 pub struct Empty {
     pub headline: String,
     pub explanation: String,
-    pub offer_all: bool,
-}
-
-/// One waiting approval.
-#[derive(Debug, Clone)]
-pub struct Card {
-    pub id: String,
-    pub pipeline: String,
-    pub stage: String,
-    pub action: String,
-    pub source: String,
-    pub account: String,
-    pub region: String,
-    pub chip: Chip,
-    pub left: TimeLeft,
-    pub opened: Moment,
-    pub execution: String,
-    pub revisions: Vec<RevisionLine>,
-    pub more_revisions: Option<String>,
-    pub comment: Option<Said>,
-    pub review: Option<Address>,
-    pub started: Option<Started>,
-    /// `Ana approves; on its way to AWS.`
-    pub deciding: Option<String>,
-    pub newer: Option<String>,
-    /// Set while it cannot be read: what is shown may be old.
-    pub last_seen: Option<Moment>,
-}
-
-/// One source revision in a line.
-#[derive(Debug, Clone)]
-pub struct RevisionLine {
-    pub id: String,
-    pub message: String,
-    pub author: Option<String>,
-    pub branch: Option<String>,
+    /// What else to look at: label and address.
+    pub offer: Option<(&'static str, &'static str)>,
 }
 
 impl QueueView {
-    /// What the page shows at `now`. `late` is how long after a complete read a source counts as not being read.
+    /// What the page shows.
     #[must_use]
-    pub fn of(
+    pub fn of(listed: &Listed, sight: &[SourceSight], filter: Filter, look: Look<'_>) -> Self {
+        let is_whole = filter.is_set();
+        Self::part(listed, sight, filter, (&Scope::Plain, is_whole), look).0
+    }
+
+    /// The same for who may decide some of it, with whose each card is. `listed` is everything that waits.
+    #[must_use]
+    pub fn for_some(
         listed: &Listed,
         sight: &[SourceSight],
         filter: Filter,
-        (now, late): (Timestamp, SignedDuration),
-    ) -> Self {
-        let matching: Vec<&Waiting> = listed.waiting.iter().filter(|waiting| filter.takes(waiting)).collect();
-        // Without a filter this is one page; with one, everything that was looked through.
-        let (before, among) = if filter.is_set() { (0, matching.len() as u64) } else { (listed.skipped, listed.all) };
+        scope: &Scope,
+        look: Look<'_>,
+    ) -> (Self, Vec<Mark>) {
+        Self::part(listed, sight, filter, (scope, true), look)
+    }
+
+    /// Without `is_whole` what is listed is one page; with it, everything that was looked through.
+    fn part(
+        listed: &Listed,
+        sight: &[SourceSight],
+        filter: Filter,
+        (scope, is_whole): (&Scope, bool),
+        look: Look<'_>,
+    ) -> (Self, Vec<Mark>) {
+        let now = look.now;
+        let takes = |waiting: &&Waiting| filter.takes(waiting) && scope.takes(waiting, now);
+        let matching: Vec<&Waiting> = listed.waiting.iter().filter(takes).collect();
+        let (before, among) = if is_whole { (0, matching.len() as u64) } else { (listed.skipped, listed.all) };
         let last_page = usize::try_from(among).unwrap_or(usize::MAX).div_ceil(CARDS).max(1);
-        let page = if filter.is_set() { filter.page.max(1) as usize } else { before as usize / CARDS + 1 };
+        let page = if is_whole { filter.page.max(1) as usize } else { before as usize / CARDS + 1 };
         let page = page.min(last_page);
-        let skip = if filter.is_set() { (page - 1) * CARDS } else { 0 };
-        let cards = matching.iter().skip(skip).take(CARDS).map(|waiting| Card::of(waiting, now));
-        let troubles = trouble::list(sight, now, late);
+        let skip = if is_whole { (page - 1) * CARDS } else { 0 };
+        let on_page = || matching.iter().skip(skip).take(CARDS);
+        let marks = on_page().map(|waiting| scope.mark(waiting, now)).collect();
+        let troubles = trouble::list(sight, now, look.late);
         let swept = sight.iter().filter(|source| source.configured).map(|source| source.swept_at);
         let read_at = swept.min().flatten().map(|at| Moment::new(at, now));
-        Self {
-            tally: tally(among, listed.all, &filter),
-            cards: cards.collect(),
+        let is_mine = scope.is_mine();
+        let view = Self {
+            tally: tally(among, listed.all, &filter, is_mine),
+            cards: on_page().map(|waiting| Card::of(waiting, sight, look)).collect(),
             sources: choices(sight, &filter),
-            empty: (among == 0).then(|| Empty::of(listed.all, sight, !troubles.is_empty())),
+            empty: (among == 0)
+                .then(|| Empty::of(listed.all, sight, troubles.iter().any(|it| it.hides), is_mine && !filter.is_set())),
             troubles,
             read_at,
             previous: (page > 1).then(|| filter.address(page - 1)),
             next: (page < last_page).then(|| filter.address(page + 1)),
+            is_partial: scope.is_partial(),
             filter: Filter { q: visible(&filter.q), ..filter },
-        }
+        };
+        (view, marks)
     }
 }
 
-fn tally(matching: u64, all: u64, filter: &Filter) -> String {
+fn tally(matching: u64, all: u64, filter: &Filter, is_mine: bool) -> String {
     let wait = if matching == 1 { "waits" } else { "wait" };
     let total = count(all, "approval", "approvals");
     let looked_through = MOST.unsigned_abs();
+    if is_mine {
+        let are = if matching == 1 { "is" } else { "are" };
+        let matches = if filter.is_set() { "match the filter and " } else { "" };
+        let all = if all > looked_through { format!("the first {looked_through} of {total}") } else { total };
+        return format!("{matching} of {all} {matches}{are} yours to decide.");
+    }
     match filter.is_set() {
         true if all > looked_through => {
             format!(
@@ -207,8 +221,10 @@ fn choices(sight: &[SourceSight], filter: &Filter) -> Vec<SourceChoice> {
 }
 
 impl Empty {
-    fn of(all: u64, sight: &[SourceSight], in_trouble: bool) -> Self {
-        let (headline, explanation, offer_all) = if all > 0 {
+    fn of(all: u64, sight: &[SourceSight], in_trouble: bool, is_mine: bool) -> Self {
+        let (headline, explanation, offers) = if all > 0 && is_mine {
+            ("Nothing waits for your decision", "What waits is for others to decide.", true)
+        } else if all > 0 {
             ("Nothing matches the filter", "Other approvals wait for a decision.", true)
         } else if sight.is_empty() {
             (
@@ -224,71 +240,11 @@ impl Empty {
         } else {
             ("Nothing waits for a decision", "New approvals appear here by themselves.", false)
         };
-        Self { headline: headline.to_owned(), explanation: explanation.to_owned(), offer_all }
-    }
-}
-
-impl Card {
-    fn of(waiting: &Waiting, now: Timestamp) -> Self {
-        let shown = &waiting.shown;
-        let hidden = shown.revisions.len().saturating_sub(2) as u64 + shown.more_revisions;
-        Self {
-            id: waiting.id.to_string(),
-            pipeline: shown.gate.pipeline.to_string(),
-            stage: shown.gate.stage.to_string(),
-            action: shown.gate.action.to_string(),
-            source: shown.gate.source.to_string(),
-            account: visible(&shown.account),
-            region: visible(&shown.region),
-            chip: Chip::of(waiting.standing()),
-            left: TimeLeft::new(waiting.expires_at, waiting.expires_about, now),
-            opened: Moment::new(waiting.opened_at, now).about(waiting.opened_about),
-            execution: short_id(&shown.execution),
-            revisions: shown
-                .revisions
-                .iter()
-                .take(2)
-                .map(|revision| RevisionLine::of(revision, &waiting.sources))
-                .collect(),
-            more_revisions: (hidden > 0).then(|| format!("and {}", count(hidden, "more source", "more sources"))),
-            comment: shown.comment.as_ref().map(|comment| Said::beginning(comment, 3, 200)),
-            review: shown.review_url.as_ref().map(Address::read),
-            started: waiting
-                .trigger
-                .as_ref()
-                .map(|trigger| Started::read(TriggerRead { kind: &trigger.kind, detail: trigger.detail.as_deref() })),
-            deciding: waiting.live.as_ref().map(|live| deciding(&live.by, live.verdict)),
-            newer: (waiting.newer > 0)
-                .then(|| format!("{} behind this one", count(waiting.newer, "newer run waits", "newer runs wait"))),
-            last_seen: waiting.unread_since.map(|_| Moment::new(waiting.seen_open_at, now)),
-        }
-    }
-
-    /// Who or what started the run, where AWS says.
-    #[must_use]
-    pub fn starter(&self) -> Option<&Caller> {
-        self.started.as_ref().and_then(|started| started.by.as_ref())
-    }
-}
-
-fn deciding(by: &str, verdict: Verdict) -> String {
-    let by = visible(by);
-    match verdict {
-        Verdict::Approved => format!("{by} said “approve”; AWS has not confirmed it yet."),
-        Verdict::Rejected => format!("{by} said “reject”; AWS has not confirmed it yet."),
-    }
-}
-
-impl RevisionLine {
-    fn of(revision: &ShownRevision, sources: &[SourceSeen]) -> Self {
-        let branch =
-            sources.iter().find(|source| source.name == revision.name).and_then(|source| source.branch.as_deref());
-        Self {
-            branch: branch.map(visible),
-            id: short_id(&revision.id),
-            message: revision.message.as_ref().map(|message| first_line(&message.text)).unwrap_or_default(),
-            author: revision.author.as_deref().map(visible),
-        }
+        let offer = match is_mine {
+            true => ("Show everything that waits", "/?show=all"),
+            false => ("Show all", "/"),
+        };
+        Self { headline: headline.to_owned(), explanation: explanation.to_owned(), offer: offers.then_some(offer) }
     }
 }
 
@@ -300,7 +256,9 @@ pub mod samples {
 
     use super::*;
     use crate::domain::decision::State;
-    use crate::web::approver::samples::{HOSTILE, blind, degraded, hostile_shown, live, now, shown, sight, waiting};
+    use crate::web::approver::samples::{
+        HOSTILE, blind, deaf, degraded, hostile_shown, live, now, shown, sight, waiting,
+    };
 
     pub fn view(waiting: &[Waiting], sight: &[SourceSight], q: &str) -> QueueView {
         paged(waiting, sight, Filter { q: q.to_owned(), ..Filter::default() })
@@ -316,7 +274,9 @@ pub mod samples {
             skipped: skipped as u64,
             all: waiting.len() as u64,
         };
-        QueueView::of(&listed, sight, filter, (now(), SignedDuration::from_mins(2)))
+        let rules = Rules::default();
+        let look = Look { now: now(), late: SignedDuration::from_mins(2), rules: &rules };
+        QueueView::of(&listed, sight, filter, look)
     }
 
     pub fn all() -> Vec<(&'static str, QueueView)> {
@@ -334,7 +294,7 @@ pub mod samples {
             ("filtered to nothing", view(from_ref(&one), &[sight()], "nonesuch")),
             ("hostile filter", view(from_ref(&one), &[sight()], HOSTILE)),
             ("one", view(from_ref(&one), &[sight()], "")),
-            ("many", view(&[one, busy, old], &[sight(), degraded(), blind(), removed], "")),
+            ("many", view(&[one, busy, old], &[sight(), degraded(), blind(), deaf(), removed], "")),
             ("full", view(&(0..200).map(|n| waiting(n, shown("shop"))).collect::<Vec<_>>(), &[sight()], "")),
             ("longest", view(&(0..250).map(hostile).collect::<Vec<_>>(), &[sight()], "")),
         ]
@@ -344,7 +304,7 @@ pub mod samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::approver::samples::{blind, degraded, now, shown, sight, waiting};
+    use crate::web::approver::samples::{blind, deaf, degraded, now, shown, sight, waiting};
     use samples::{paged, view};
 
     #[test]
@@ -377,6 +337,17 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_cannot_be_relied_on_is_told_with_since_when_why_and_what_to_do_and_blinds_nobody() {
+        let told = view(&[], &[deaf()], "").troubles;
+        let [told] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(told.headline, "What AWS announces of source prod (111122223333, eu-west-1) cannot be relied on.");
+        assert!(told.since.is_some() && told.why.as_deref().unwrap().starts_with("AWS says there is no such queue."));
+        assert!(told.so.contains("none is missed") && told.so.contains("tell the operator"));
+        assert!(!told.is_total);
+        assert_eq!(view(&[], &[deaf()], "").empty.unwrap().headline, "Nothing waits for a decision");
+    }
+
+    #[test]
     fn more_than_a_page_of_approvals_is_paged_and_the_filter_kept() {
         let many: Vec<_> = (0..230).map(|n| waiting(n, shown("shop"))).collect();
         let page = |page| paged(&many, &[sight()], Filter { page, ..Filter::default() });
@@ -393,7 +364,9 @@ mod tests {
     fn a_filter_says_so_when_it_did_not_look_through_everything() {
         let listed = Listed { waiting: vec![waiting(1, shown("shop"))], skipped: 0, all: 2_345 };
         let filter = Filter { q: "shop".into(), ..Filter::default() };
-        let view = QueueView::of(&listed, &[sight()], filter, (now(), SignedDuration::from_mins(2)));
+        let rules = Rules::default();
+        let look = Look { now: now(), late: SignedDuration::from_mins(2), rules: &rules };
+        let view = QueueView::of(&listed, &[sight()], filter, look);
         assert_eq!(
             view.tally,
             "1 of the first 2000 of 2,345 approvals match the filter; the others were not looked at."

@@ -13,8 +13,10 @@ use crate::web::{AppState, Failure, Segment, Shell};
 #[derive(Debug, Template, WebTemplate)]
 #[template(path = "approver/result.html")]
 pub struct ResultPage {
-    shell: Shell,
-    view: ResultView,
+    pub(super) shell: Shell,
+    pub(super) view: ResultView,
+    /// Nobody is signed in: it was decided by mail, and nothing of the portal is linked to.
+    pub(super) by_mail: bool,
 }
 
 /// Shows the result.
@@ -26,12 +28,19 @@ pub async fn show(
     Segment((id, decision)): Segment<(ApprovalId, DecisionId)>,
     shell: Shell,
 ) -> Result<ResultPage, Failure> {
+    Ok(ResultPage { view: load(&app, id, decision).await?, shell, by_mail: false })
+}
+
+/// What became of this decision on this approval.
+///
+/// # Errors
+/// 404 when there is no such decision on this approval.
+pub(super) async fn load(app: &AppState, id: ApprovalId, decision: DecisionId) -> Result<ResultView, Failure> {
     let decision = app.decisions.find(decision).await?.filter(|decision| decision.approval == id);
     let decision = decision.ok_or_else(Failure::not_found)?;
     let mut conn = app.database.reads.acquire().await?;
     let approval = approvals::find(&mut conn, id).await?.ok_or_else(Failure::not_found)?;
-    drop(conn);
-    Ok(ResultPage { shell, view: ResultView::of(&decision, &approval, app.clock.now()) })
+    Ok(ResultView::of(&decision, &approval, app.clock.now()))
 }
 
 #[cfg(test)]
@@ -44,7 +53,7 @@ mod tests {
 
     fn page(state: Life) -> String {
         let view = ResultView::of(&decision(state), &known().approval, now());
-        ResultPage { shell: Shell::bare("/"), view }.render().unwrap()
+        ResultPage { shell: Shell::bare("/"), view, by_mail: false }.render().unwrap()
     }
 
     #[test]

@@ -58,7 +58,10 @@ impl ResultView {
             is_moving: !decision.state.is_final(),
             reason: decision.reason.as_deref().map(visible),
             record: decision.intent_seq,
-            by: visible(&decision.person_name),
+            by: match &decision.for_name {
+                Some(lender) => visible(&format!("{} for {lender}", decision.person_name)),
+                None => visible(&decision.person_name),
+            },
             decided: Moment::new(decision.created_at, now),
             sent: moment(decision.sent_at),
             settled: moment(decision.settled_at),
@@ -150,15 +153,16 @@ pub mod samples {
     //! A decision in every state.
 
     use super::*;
-    use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
+    use crate::domain::ids::{ApprovalId, DecisionId};
     use crate::web::approver::samples::{HOSTILE, now};
 
     pub fn decision(state: State) -> DecisionView {
         DecisionView {
             id: DecisionId(uuid::Uuid::from_u128(9)),
             approval: ApprovalId(uuid::Uuid::from_u128(1)),
-            account: AccountId(uuid::Uuid::from_u128(7)),
+            is_by_rule: false,
             person_name: HOSTILE.into(),
+            for_name: Some(HOSTILE.into()),
             verdict: Verdict::Approved,
             summary: HOSTILE.into(),
             sent_summary: format!("{HOSTILE} [Ana, rec 1234 9f2c61d04b7e83aa]"),

@@ -4,16 +4,20 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::approval_view::Known;
+use super::who_may::{May, WhoMay};
+use crate::access::unattended::Foretold;
 use crate::domain::approval::AtAws;
 use crate::domain::decision::{State, Verdict};
 use crate::domain::details::{ActionView, Details, NewerRun, SourceSeen, StageView, TriggerSeen, Variable};
-use crate::domain::ids::{AccountId, ApprovalToken, ExecutionId, SessionId};
+use crate::domain::ids::{AccountId, ApprovalToken, ExecutionId, SessionId, StandInId};
 use crate::domain::ids::{ActionName, ApprovalId, DecisionId, Gate, PipelineName, SourceName, StageName};
 use crate::domain::mode::Mode;
 use crate::domain::people::{Person, Role};
 use crate::domain::shown::{MAX_COMMENT, MAX_REVISION_TEXT, MAX_URL, Shown, ShownRevision};
 use crate::domain::text::Clipped;
+use crate::store::access::rights::{Lender, Named, StandingIn};
 use crate::store::approvals::Approval;
+use crate::store::decisions::unattended::Ended;
 use crate::store::queue::{Live, SourceSight, Unreadable, Waiting};
 use crate::store::records::Earlier;
 
@@ -92,6 +96,8 @@ pub fn waiting(number: u128, shown: Shown) -> Waiting {
         sources: vec![SourceSeen { name: "Source".into(), branch: Some("main".into()), ..SourceSeen::default() }],
         newer: 0,
         live: None,
+        ended: Ended::default(),
+        tags: None,
     }
 }
 
@@ -107,6 +113,7 @@ pub fn sight() -> SourceSight {
         configured: true,
         swept_at: Some(now() - SignedDuration::from_secs(8)),
         blind: None,
+        deaf: None,
         unreadable: None,
     }
 }
@@ -114,6 +121,11 @@ pub fn sight() -> SourceSight {
 pub fn blind() -> SourceSight {
     let why = format!("AWS does not allow codepipeline:ListPipelines: {HOSTILE}");
     SourceSight { blind: Some((now() - SignedDuration::from_mins(12), why)), ..sight() }
+}
+
+pub fn deaf() -> SourceSight {
+    let why = format!("AWS says there is no such queue. {HOSTILE}");
+    SourceSight { deaf: Some((now() - SignedDuration::from_mins(4), why)), ..sight() }
 }
 
 pub fn degraded() -> SourceSight {
@@ -138,8 +150,12 @@ pub fn person(role: &str) -> Person {
         session: SessionId(Uuid::from_u128(8)),
         method: "password".into(),
         signed_in_at: now(),
+        factor: None,
+        lacks_factor: false,
         stepped_up_at: None,
+        proven_by: None,
         address: "127.0.0.1".parse().unwrap(),
+        zone: jiff::tz::TimeZone::UTC,
         session_mark: "ab".repeat(8),
         must_change_password: false,
     }
@@ -179,6 +195,12 @@ pub fn details() -> Details {
         ],
         ..Details::default()
     }
+}
+
+/// The person who looks may decide, like a few others.
+pub fn who() -> WhoMay {
+    let people = Named { names: vec!["Ana Silva".into(), "Ben Okafor".into(), HOSTILE.into()], all: 17 };
+    WhoMay { may: May::Yes, people, groups: vec![], standing_in: vec![], admins: Named::default(), tags_missing: false }
 }
 
 pub fn known() -> Known {
@@ -227,6 +249,8 @@ pub fn known() -> Known {
         ],
         troubles: vec![],
         is_configured: true,
+        foretold: Foretold::Never,
+        who: who(),
     }
 }
 
@@ -249,6 +273,8 @@ pub fn all_known() -> Vec<(&'static str, Known)> {
                 k.earlier.clear();
             }),
         ),
+        ("foretold", with(|k| k.foretold = Foretold::At(now() + SignedDuration::from_mins(50)))),
+        ("late", with(|k| k.foretold = Foretold::At(now()))),
         ("stopping", with(|k| k.approval.details.run_status = Some("Stopping".into()))),
         ("unsure", with(|k| k.live = Some(live(HOSTILE, State::Unsure)))),
         (
@@ -281,6 +307,16 @@ pub fn all_known() -> Vec<(&'static str, Known)> {
 
 fn hostile_known() -> Known {
     let mut known = known();
+    let until = now() + SignedDuration::from_hours(30);
+    let (stand_in, account) = (StandInId(Uuid::from_u128(5)), AccountId(Uuid::from_u128(6)));
+    known.who = WhoMay {
+        may: May::For(Lender { stand_in, account, name: HOSTILE.into(), until }),
+        people: Named { names: vec![HOSTILE.into(); 12], all: 500 },
+        groups: vec![HOSTILE.into(); 5],
+        standing_in: vec![StandingIn { by_name: HOSTILE.into(), for_name: HOSTILE.into(), until }; 12],
+        admins: Named { names: vec![HOSTILE.into(); 3], all: 9 },
+        tags_missing: true,
+    };
     let long = Clipped::new(&HOSTILE.repeat(50), 400);
     let details = &mut known.approval.details;
     details.run_kind = Some("ROLLBACK".into());

@@ -19,6 +19,8 @@ pub struct Trouble {
     pub so: String,
     /// Nothing of the source can be read, rather than a part.
     pub is_total: bool,
+    /// Something may wait that is not shown.
+    pub hides: bool,
 }
 
 /// What is wrong with the sources at `now`, in their order.
@@ -38,6 +40,7 @@ pub fn of(source: &SourceSight, now: Timestamp, late: SignedDuration) -> Vec<Tro
             why: None,
             so: "Its approvals are shown as they were last seen and cannot be decided here.".to_owned(),
             is_total: true,
+            hides: true,
         }];
     }
     if let Some((since, why)) = &source.blind {
@@ -48,6 +51,7 @@ pub fn of(source: &SourceSight, now: Timestamp, late: SignedDuration) -> Vec<Tro
             so: "Its approvals are shown as they were last seen; new ones cannot appear. Tell the operator if this lasts."
                 .to_owned(),
             is_total: true,
+            hides: true,
         }];
     }
     let mut found = Vec::new();
@@ -60,6 +64,19 @@ pub fn of(source: &SourceSight, now: Timestamp, late: SignedDuration) -> Vec<Tro
                  AWS asks it to slow down."
                 .to_owned(),
             is_total: false,
+            hides: true,
+        });
+    }
+    if let Some((since, why)) = &source.deaf {
+        found.push(Trouble {
+            headline: format!("What AWS announces of source {name} cannot be relied on."),
+            since: Some(Moment::new(*since, now)),
+            why: Some(visible(why)),
+            so: "Approvals appear when the source is next read through rather than at once; none is missed. If this lasts, tell \
+                 the operator to look at the queue."
+                .to_owned(),
+            is_total: false,
+            hides: false,
         });
     }
     if let Some(part) = &source.unreadable {
@@ -74,6 +91,7 @@ pub fn of(source: &SourceSight, now: Timestamp, late: SignedDuration) -> Vec<Tro
                 names.join(", ")
             ),
             is_total: false,
+            hides: true,
         });
     }
     found

@@ -46,6 +46,8 @@ pub struct Line {
     pub verdict: Option<Chip>,
     pub by: Option<Caller>,
     pub email: Option<String>,
+    /// In whose place.
+    pub in_place_of: Option<String>,
     pub gate: String,
     pub pipeline: String,
     pub source: String,
@@ -120,10 +122,11 @@ impl Line {
         let summary = Clipped { text: text("summary").to_owned(), whole: None };
         Self {
             seq: entry.seq,
-            at: Moment::new(entry.at, now),
+            at: Moment::in_record(entry.at, now),
             verdict: Verdict::from_name(text("verdict")).map(verdict_chip),
             by: (!by.is_empty()).then(|| Caller::read(by)),
             email: Some(visible(text("email"))).filter(|email| !email.is_empty()),
+            in_place_of: payload.pointer("/rule/stand_in/for_name").and_then(Value::as_str).map(visible),
             pipeline: visible(text("pipeline")),
             gate: visible(&format!("{} › {}", text("stage"), text("action"))),
             source: visible(text("source")),

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::fields::{Fields, Member};
 use super::words;
 use crate::audit::entry::{Entry, Hash, sha256};
+use crate::domain::decision::BY_RULE;
 use crate::domain::text::visible;
 use crate::store::records::{Record, Related};
 use crate::web::display::Said;
@@ -21,8 +22,9 @@ pub struct RecordView {
     pub actor: String,
     /// Every member of the payload but what was shown and the salt.
     pub members: Vec<Member>,
-    /// What the approver was shown, as it was recorded.
+    /// What the approver was shown, as it was recorded; what was read, where the portal acted under a rule.
     pub shown: Option<Fields>,
+    pub is_by_rule: bool,
     pub approval: Option<String>,
     pub story: Vec<Step>,
     /// The bytes of the payload, made visible; absent once erased.
@@ -63,10 +65,11 @@ impl RecordView {
             seq: record.seq,
             kind: visible(&record.kind),
             kind_words: words::of_kind(&record.kind),
-            at: Moment::new(record.at, now),
+            at: Moment::in_record(record.at, now),
             actor: actor(record),
             members: Member::list(&payload, &["shown", "salt"]),
             shown: payload.get("shown").map(Fields::of),
+            is_by_rule: payload.get("channel").and_then(Value::as_str) == Some(BY_RULE),
             approval: record.approval.map(|id| id.to_string()),
             story: related.iter().map(|step| Step::of(step, record.seq, now)).collect(),
             payload: record.payload.as_deref().map(|bytes| Said::whole(&String::from_utf8_lossy(bytes))),
@@ -131,7 +134,7 @@ impl Step {
     fn of(related: &Related, this: i64, now: Timestamp) -> Self {
         Self {
             seq: related.seq,
-            at: Moment::new(related.at, now),
+            at: Moment::in_record(related.at, now),
             kind: visible(&related.kind),
             words: words::of_kind(&related.kind),
             is_this: related.seq == this,

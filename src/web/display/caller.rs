@@ -3,6 +3,7 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 
+use crate::domain::caller;
 use crate::domain::text::visible;
 
 /// Somebody or something at AWS.
@@ -20,7 +21,7 @@ impl Caller {
     #[must_use]
     pub fn read(text: &str) -> Self {
         let text = visible(text);
-        match reading(&text) {
+        match caller::name_in(&text) {
             Some(name) => Self { name, arn: Some(text) },
             None => Self { name: text, arn: None },
         }
@@ -47,46 +48,13 @@ pub struct Started {
 impl Started {
     #[must_use]
     pub fn read(trigger: TriggerRead<'_>) -> Self {
-        let how = match trigger.kind {
-            "StartPipelineExecution" => "by hand or by a program",
-            "CreatePipeline" => "by creating the pipeline",
-            "PollForSourceChanges" => "by a change in the source",
-            "Webhook" | "WebhookV2" => "by a webhook",
-            "CloudWatchEvent" => "by an event",
-            "PutActionRevision" => "by a custom source",
-            "ManualRollback" => "by a rollback",
-            "AutomatedRollback" => "by an automatic rollback",
-            other => return Self { how: visible(other), by: by(trigger) },
-        };
-        Self { how: how.to_owned(), by: by(trigger) }
+        let how = caller::start_in_words(trigger.kind).map_or_else(|| visible(trigger.kind), str::to_owned);
+        Self { how, by: by(trigger) }
     }
 }
 
 fn by(trigger: TriggerRead<'_>) -> Option<Caller> {
     trigger.detail.filter(|detail| !detail.trim().is_empty()).map(Caller::read)
-}
-
-fn reading(arn: &str) -> Option<String> {
-    let mut parts = arn.splitn(6, ':');
-    (parts.next()? == "arn").then_some(())?;
-    let (_partition, service, _region, account) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let resource = parts.next()?;
-    let reading = match (service, resource.split_once('/')) {
-        ("sts", Some(("assumed-role", rest))) => {
-            let (role, session) = rest.split_once('/')?;
-            format!("{session} as role {role} ({account})")
-        }
-        ("sts", Some(("federated-user", name))) => format!("federated user {name} ({account})"),
-        // A path may stand before the name; the name alone is what people know.
-        ("iam", Some(("user", name))) => format!("user {} ({account})", name.rsplit('/').next()?),
-        ("iam", Some(("role", name))) => format!("role {} ({account})", name.rsplit('/').next()?),
-        ("iam", None) if resource == "root" => format!("the root user of {account}"),
-        ("events", Some(("rule", name))) => format!("EventBridge rule {name} ({account})"),
-        ("codepipeline", _) => resource.strip_prefix("webhook:").map(|name| format!("webhook {name} ({account})"))?,
-        ("codestar-connections" | "codeconnections", Some(_)) => format!("source connection ({account})"),
-        _ => return None,
-    };
-    Some(reading)
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::web::page_zone;
+use crate::web::parts::absolute;
+
 /// How pressing a deadline is. Colour only repeats what the text says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
@@ -59,7 +62,7 @@ impl TimeLeft {
             text,
             urgency,
             machine: expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            absolute: expires_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            absolute: absolute(expires_at, page_zone::current()),
         }
     }
 

@@ -74,7 +74,7 @@ fn dressed(app: &AppState, path: &str, id: &RequestId, bare: &Response) -> Respo
     let mut clothed =
         if path.starts_with("/api/") { problem(status, &said, id) } else { page(app, path, &said, id, bare) };
     *clothed.status_mut() = status;
-    for name in [header::RETRY_AFTER, header::ALLOW, header::CONNECTION] {
+    for name in [header::RETRY_AFTER, header::ALLOW, header::CONNECTION, header::WWW_AUTHENTICATE] {
         if let Some(value) = bare.headers().get(&name) {
             clothed.headers_mut().insert(name, value.clone());
         }
@@ -109,7 +109,8 @@ fn page(app: &AppState, path: &str, said: &Said, id: &RequestId, bare: &Response
 fn problem(status: StatusCode, said: &Said, id: &RequestId) -> Response {
     let mut body = serde_json::json!({
         "type": "about:blank",
-        "title": words(status).0,
+        // What `about:blank` asks for (RFC 9457): the words on pages are for people.
+        "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
         "request_id": id.0,
     });

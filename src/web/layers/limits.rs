@@ -10,10 +10,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
+use crate::domain::loopback::is_loopback;
 use crate::web::error::Failure;
+use crate::web::hooks;
 use crate::web::state::AppState;
 
 const BODY: usize = 64 * 1024;
+/// Where the fields of another form may come along, so that what one form takes is not lost in the next.
+const BODY_WITH_KEPT: usize = BODY + 16 * 1024;
 const ADDRESS: usize = 8 * 1024;
 const HEADERS: usize = 16 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -31,7 +35,7 @@ pub async fn check(State(app): State<AppState>, request: Request, next: Next) ->
     }
 }
 
-async fn checked(app: &AppState, request: Request) -> Result<Request, Failure> {
+async fn checked(app: &AppState, mut request: Request) -> Result<Request, Failure> {
     if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > ADDRESS) {
         return Err(Failure::new(StatusCode::URI_TOO_LONG));
     }
@@ -51,16 +55,24 @@ async fn checked(app: &AppState, request: Request) -> Result<Request, Failure> {
         return Err(Failure::bad_request("Bodies are taken with a Content-Length only, not in chunks."));
     }
     let length = headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > BODY as u64) {
+    let most = hooks::admit(app, &mut request)?.unwrap_or_else(|| most_of(request.uri().path()));
+    if length.is_some_and(|length| length > most as u64) {
+        hooks::count_too_large(app, request.uri().path());
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE));
     }
     let (parts, body) = request.into_parts();
-    let bytes = match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY)).await {
+    let bytes = match tokio::time::timeout(BODY_TIME, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => return Err(Failure::bad_request("The request ended before it was complete.")),
         Err(_) => return Err(Failure::new(StatusCode::REQUEST_TIMEOUT)),
     };
     Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+/// How long the body of a request to this path may be.
+fn most_of(path: &str) -> usize {
+    let keeps = path == "/step-up" || path.starts_with("/step-up/");
+    if keeps { BODY_WITH_KEPT } else { BODY }
 }
 
 /// Whether the request names the portal's own address. Probers may use any name of the machine itself.
@@ -75,15 +87,6 @@ fn is_addressed_to(public: &Url, path: &str, headers: &HeaderMap) -> bool {
     // point here (DNS rebinding) is none of them.
     let same_machine = is_loopback(public) && asked.port_or_known_default() == public.port_or_known_default();
     is_loopback(&asked) && (same_machine || matches!(path, "/healthz" | "/readyz"))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! One's own account: the password, and where one is signed in. The only page for who must change a password first.
+//! One's own account: who one is, how one signs in, where one is signed in, what one may decide. The only page for who must
+//! change a password first.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -8,28 +9,48 @@ use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::my_access::Summary;
 use super::sign_out::{Nothing, goodbye};
 use super::{BUSY, From, again, begin, wait_text};
+use crate::accounts::factors::FactorsView;
+use crate::accounts::password::{SHORTEST, SHORTEST_BESIDE};
 use crate::accounts::sessions::{ChangePasswordError, SessionView};
+use crate::domain::browser;
 use crate::domain::ids::SessionId;
 use crate::domain::people::Person;
 use crate::domain::text::visible;
+use crate::domain::zone;
 use crate::web::csrf::CsrfForm;
+use crate::web::display::count;
 use crate::web::error::Failure;
 use crate::web::extract::{Segment, SignedIn};
 use crate::web::note::Note;
-use crate::web::parts::{Field, Moment};
+use crate::web::parts::{Choice, Field, Moment};
 use crate::web::shell::Shell;
 use crate::web::state::AppState;
 
 #[derive(Template, WebTemplate)]
 #[template(path = "session/me.html")]
-struct MePage {
+pub(super) struct MePage {
     shell: Shell,
-    name: String,
     email: String,
     roles: String,
+    name: Field,
+    /// The zone that is kept.
+    zone: String,
+    time_zone: Choice,
     must_change_password: bool,
+    factors: String,
+    may_decide: bool,
+    access: Summary,
+    is_admin: bool,
+    sends_mail: bool,
+    /// Whether browsers can be told something.
+    pushes: bool,
+    /// Whether they have a password that is of any use.
+    has_password: bool,
+    /// Whether there is an identity provider to be linked with.
+    has_providers: bool,
     sessions: Vec<SessionRow>,
     current: Field,
     new: Field,
@@ -42,6 +63,8 @@ struct SessionRow {
     browser: String,
     user_agent: String,
     address: String,
+    /// Where it was last seen, if elsewhere.
+    last_address: Option<String>,
     started: Moment,
     last_seen: Moment,
     expires: Moment,
@@ -49,64 +72,84 @@ struct SessionRow {
 }
 
 impl MePage {
-    async fn load(app: &AppState, shell: Shell, person: &Person) -> Result<Self, Failure> {
+    pub(super) async fn load(app: &AppState, shell: Shell, person: &Person) -> Result<Self, Failure> {
         let now = app.clock.now();
         let sessions = app.accounts.list_sessions(person).await?;
+        let factors = app.accounts.factors(person).await?;
+        let least = if factors.any() { SHORTEST_BESIDE } else { SHORTEST };
         let row = |session: SessionView| SessionRow {
             id: session.id,
-            browser: browser_name(&session.user_agent),
+            browser: browser::name_of(&session.user_agent),
             user_agent: visible(&session.user_agent),
             address: session.address,
+            last_address: session.last_address,
             started: Moment::new(session.started_at, now),
             last_seen: Moment::new(session.last_seen_at, now),
             expires: Moment::new(session.expires_at, now),
             is_current: session.current,
         };
-        let roles = person.roles.names();
+        let mut roles = person.roles.names();
+        if person.lacks_factor && !person.must_change_password {
+            roles.push("admin, once this session has shown a second factor".to_owned());
+        }
         let none =
             if person.must_change_password { "none before the password is changed" } else { "none yet: ask an admin" };
         Ok(Self {
             shell,
-            name: visible(&person.name),
+            name: Field::text("name", "Name").value(&person.name).autocomplete("name"),
+            zone: zone::name_of(&person.zone).to_owned(),
+            time_zone: zone_choice(zone::name_of(&person.zone)),
             email: visible(&person.email),
             roles: if roles.is_empty() { none.to_owned() } else { roles.join(", ") },
             must_change_password: person.must_change_password,
+            may_decide: person.roles.may_decide(),
+            access: Summary::read(app, person).await?,
+            is_admin: person.roles.admin,
+            sends_mail: app.accounts.sends_mail(),
+            pushes: app.push.is_on(),
+            has_password: app.accounts.has_password(person.account).await?,
+            has_providers: app.sso.providers().next().is_some(),
             sessions: sessions.into_iter().map(row).collect(),
             current: Field::password("current", "Current password", "current-password"),
             new: Field::password("new", "New password", "new-password")
-                .hint("At least 15 characters. A few words that nobody would guess are best."),
+                .hint(format!("At least {least} characters. A few words that nobody would guess are best.")),
+            factors: factors_line(&factors),
             error: None,
         })
     }
+
+    /// With the name as typed and what is wrong with it.
+    pub(super) fn with_name(mut self, typed: &str, problem: String) -> Self {
+        self.name = self.name.value(typed).error(Some(problem)).focused(true);
+        self
+    }
+
+    /// With what is wrong with the zone that was chosen.
+    pub(super) fn with_zone(mut self, problem: String) -> Self {
+        self.time_zone = self.time_zone.error(Some(problem));
+        self
+    }
 }
 
-/// "Firefox on Windows". Browsers claim to be each other, so the order matters; nothing depends on the answer.
-fn browser_name(user_agent: &str) -> String {
-    let first = |names: &[(&str, &'static str)]| {
-        names.iter().find(|(mark, _)| user_agent.contains(mark)).map_or("another", |(_, name)| *name)
-    };
-    let browser = first(&[
-        ("Edg", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("Chrome/", "Chrome"),
-        ("CriOS/", "Chrome"),
-        ("Safari/", "Safari"),
-    ]);
-    let system = first(&[
-        ("Android", "Android"),
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "macOS"),
-        ("Linux", "Linux"),
-    ]);
-    match (browser, system) {
-        ("another", "another") => "A program of another kind".to_owned(),
-        ("another", system) => format!("Another browser on {system}"),
-        (browser, "another") => browser.to_owned(),
-        (browser, system) => format!("{browser} on {system}"),
+fn zone_choice(chosen: &str) -> Choice {
+    let words = |name: &String| (name.clone(), name.replace('_', " "));
+    Choice::new("time_zone", "Time zone", chosen, zone::list_names().iter().map(words))
+}
+
+/// What somebody has, in a sentence.
+fn factors_line(factors: &FactorsView) -> String {
+    let mut have = Vec::new();
+    if !factors.passkeys.is_empty() {
+        have.push(count(factors.passkeys.len() as u64, "passkey", "passkeys"));
     }
+    if factors.totp.is_some() {
+        have.push("an authenticator app".to_owned());
+    }
+    if have.is_empty() {
+        return "You have none: whoever learns your password is you.".to_owned();
+    }
+    have.push(count(factors.recovery as u64, "recovery code", "recovery codes"));
+    format!("You have {}.", have.join(", "))
 }
 
 /// `GET /me`.
@@ -204,22 +247,6 @@ pub async fn end_all(
     SignedIn(person): SignedIn,
     _form: CsrfForm<Nothing>,
 ) -> Result<Response, Failure> {
-    app.accounts.end_other_sessions(&person).await?;
-    app.accounts.sign_out(&person).await?;
+    app.accounts.sign_out_everywhere(&person).await?;
     Ok(goodbye(&app))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::browser_name;
-
-    #[test]
-    fn browsers_are_named_in_a_few_words() {
-        let edge = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/156.0 Safari/537.36 Edg/156.0";
-        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 20_0 like Mac OS X) AppleWebKit/605 Version/20.0 Safari/604.1";
-        assert_eq!(browser_name(edge), "Edge on Windows");
-        assert_eq!(browser_name(phone), "Safari on iPhone");
-        assert_eq!(browser_name("curl/8.1"), "A program of another kind");
-        assert_eq!(browser_name("<script>"), "A program of another kind");
-    }
 }

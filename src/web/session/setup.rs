@@ -89,7 +89,7 @@ pub async fn submit(
     let Fields { secret, email, name, password } = form.read();
     let mut page = SetupPage::new(shell, &email, &name);
     let (status, wait) = match app.accounts.complete_setup(Setup { secret, email, name, password, origin }).await {
-        Ok(session) => return Ok(begin(Note::SetUp.at("/", app.cookies()), &app, &session)),
+        Ok(session) => return Ok(begin(Note::SetUp.at("/me/factors", app.cookies()), &app, &session)),
         Err(SetupError::AlreadySetUp) => return Err(Failure::not_found()),
         Err(SetupError::Unavailable(cause)) => return Err(cause.into()),
         Err(error @ SetupError::WrongSecret) => {

@@ -3,17 +3,19 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{BUSY, From, again, begin, wait_text};
-use crate::accounts::sign_in::{SignIn, SignInError};
-use crate::web::cookie::Cookie;
+use super::sso::{Button, buttons};
+use super::{BUSY, From, Replaces, again, begin, wait_text};
+use crate::accounts::sign_in::{SignIn, SignInError, SignedIn};
+use crate::accounts::{Accounts, NewSession};
 use crate::web::csrf::CsrfForm;
 use crate::web::error::Failure;
-use crate::web::extract::Query;
+use crate::web::extract::{Beginning, Query};
+use crate::web::note::Note;
 use crate::web::parts::Field;
 use crate::web::returning;
 use crate::web::shell::Shell;
@@ -31,18 +33,39 @@ struct SignInPage {
     /// What just happened.
     notice: Option<&'static str>,
     not_set_up: bool,
+    takes_passkeys: bool,
+    providers: Vec<Button>,
+    /// Whether everybody may sign in with a password.
+    local: bool,
 }
 
 impl SignInPage {
-    fn new(shell: Shell, email: &str, return_to: &str) -> Self {
+    fn new(app: &AppState, shell: Shell, email: &str, return_to: &str) -> Self {
+        let local = app.sso.takes_passwords();
         Self {
             shell,
-            email: Field::email("email", "Email").value(email).autocomplete("username").focused(email.is_empty()),
+            email: Field::email("email", "Email")
+                .value(email)
+                .autocomplete("username")
+                .focused(local && email.is_empty()),
             password: Field::password("password", "Password", "current-password").focused(!email.is_empty()),
             return_to: returning::or_queue(Some(return_to)).to_owned(),
             error: None,
             notice: None,
             not_set_up: false,
+            takes_passkeys: app.accounts.takes_passkeys(),
+            providers: buttons(app),
+            local,
+        }
+    }
+}
+
+/// The same whoever it is, and whatever was wrong (S-10).
+fn wrong(local: bool) -> &'static str {
+    match local {
+        true => "Email or password is wrong.",
+        false => {
+            "Email or password is wrong. Only accounts for emergencies have a password here: sign in as shown above."
         }
     }
 }
@@ -68,7 +91,7 @@ pub async fn show(
     if shell.signed_in.is_some() {
         return Ok(Redirect::to(returning::or_queue(Some(&arrival.return_to))).into_response());
     }
-    let mut page = SignInPage::new(shell, "", &arrival.return_to);
+    let mut page = SignInPage::new(&app, shell, "", &arrival.return_to);
     page.notice = (arrival.after == "sign-out").then_some("You are signed out.");
     page.not_set_up = app.accounts.no_account_exists().await?;
     Ok(page.into_response())
@@ -91,15 +114,17 @@ pub async fn submit(
     State(app): State<AppState>,
     shell: Shell,
     From(origin): From,
-    headers: HeaderMap,
+    Beginning(holder): Beginning,
+    Replaces(replaces): Replaces,
     form: CsrfForm<Fields>,
 ) -> Result<Response, Failure> {
     let Fields { email, password, return_to } = form.read();
-    let replaces = app.cookies().find(&headers, Cookie::Session).map(SecretString::from);
-    let mut page = SignInPage::new(shell, &email, &return_to);
-    let (status, error, wait) = match app.accounts.sign_in(SignIn { email, password, origin, replaces }).await {
-        Ok(session) => return Ok(begin(Redirect::to(&page.return_to).into_response(), &app, &session)),
-        Err(SignInError::Wrong) => (StatusCode::UNAUTHORIZED, "Email or password is wrong.".to_owned(), None),
+    let mut page = SignInPage::new(&app, shell, &email, &return_to);
+    let ask = SignIn { email, password, origin, replaces, holder, return_to: page.return_to.clone() };
+    let (status, error, wait) = match app.accounts.sign_in(ask).await {
+        Ok(SignedIn::Session(session)) => return Ok(after_sign_in(&app, &session, &page.return_to)),
+        Ok(SignedIn::NeedsSecond) => return Ok(Redirect::to("/sign-in/second").into_response()),
+        Err(SignInError::Wrong) => (StatusCode::UNAUTHORIZED, wrong(page.local).to_owned(), None),
         Err(SignInError::TooMany { retry_after }) => {
             (StatusCode::TOO_MANY_REQUESTS, wait_text(retry_after), Some(retry_after))
         }
@@ -108,4 +133,22 @@ pub async fn submit(
     };
     page.error = Some(error);
     Ok(again(status, page, wait))
+}
+
+/// Where a session that has just begun goes on: an admin without a second factor to where they get one.
+pub(super) fn after_sign_in(app: &AppState, session: &NewSession, return_to: &str) -> Response {
+    let wanted = returning::or_queue(Some(return_to));
+    let to = if session.person.lacks_factor { "/me/factors" } else { wanted };
+    let response = match Accounts::used_recovery(session) {
+        true => Note::RecoveryCodeUsed.at(to, app.cookies()),
+        false => Redirect::to(to).into_response(),
+    };
+    begin(response, app, session)
+}
+
+/// The sign-in page, saying why what was begun came to nothing.
+pub(super) fn start_again(app: &AppState, shell: Shell, status: StatusCode, why: impl Into<String>) -> Response {
+    let mut page = SignInPage::new(app, shell, "", "");
+    page.error = Some(why.into());
+    again(status, page, None)
 }

@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use countersign::accounts::admin::{AdminError, NewAccount};
-use countersign::accounts::sign_in::SignIn;
+use countersign::accounts::ceremonies::Holder;
+use countersign::accounts::sign_in::{SignIn, SignedIn};
 use countersign::accounts::{Accounts, By, Origin, Settings};
 use countersign::clock::Clock;
 use countersign::config::{Config, Environment};
@@ -69,7 +70,7 @@ impl Stage {
         let world = WorldFile::parse(world).unwrap();
         let simulator = Simulator::start(world, Clock::system(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let settings = Settings::of(&Config::load(None, &Environment::default()).unwrap());
-        let accounts = Accounts::cheap(database.open(), Clock::system(), Random::system(), settings);
+        let accounts = Accounts::cheap(database.open_for_command(), Clock::system(), Random::system(), settings);
         let folder = tempfile::tempdir().unwrap();
         let config = config.map(|text| {
             let path = folder.path().join("countersign.toml");
@@ -123,12 +124,23 @@ impl Stage {
         let roles = [Role::Approver].into_iter().collect();
         let new = NewAccount { email: email.clone(), name: name.to_owned(), roles, password: Some(password.clone()) };
         let (account, _) = self.accounts.create(&By::Operator, new).await.unwrap();
+        self.let_decide_everything(account).await;
         let number = self.people.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let address = Ipv4Addr::new(127, 0, number[0] + 1, number[1]);
-        let origin = Origin { address: address.into(), user_agent: "a browser".to_owned() };
-        let session = self.accounts.sign_in(SignIn { email, password, origin, replaces: None }).await.unwrap();
+        let origin = Origin { address: address.into(), user_agent: "a browser".to_owned(), device: None };
+        let (holder, return_to) = (Holder::browser(name.as_bytes()), "/".to_owned());
+        let ask = SignIn { email, password, origin, replaces: None, holder, return_to };
+        let SignedIn::Session(session) = self.accounts.sign_in(ask).await.unwrap() else { panic!("no second factor") };
         let cookie = session.cookie_secret.expose_secret().to_owned();
         Person::new((name, &account.to_string()), address, cookie, Arc::clone(&self.deeds))
+    }
+
+    async fn let_decide_everything(&self, account: countersign::domain::ids::AccountId) {
+        let sql =
+            "insert into portal.access_grant (id, capability, account_id, source, pipeline, stage, action, from_at)
+            select gen_random_uuid(), 'decide', $1, '*', '*', '*', '*', now()
+            where not exists (select from portal.access_grant where account_id = $1)";
+        sqlx::query(sql).bind(account.0).execute(&mut self.database.connect_superuser().await).await.unwrap();
     }
 
     /// Takes away an account.

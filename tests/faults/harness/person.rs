@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, header, redirect};
 
-use super::{Deeds, Replica};
+use super::{Deeds, Replica, until};
 use crate::support::page::Page;
 
 /// Longer than any page may take.
@@ -63,6 +63,11 @@ impl Person {
         let words = self.deeds.begin(&self.account, approval, verdict, &field(&fields, "fingerprint"));
         fields.extend([("summary".to_owned(), words.clone()), ("verdict".to_owned(), verdict.to_owned())]);
         Some(Form { approval: approval.to_owned(), words, verdict, fields })
+    }
+
+    /// Reads an approval's page, again for as long as the replica is too busy to show it, and fills in its form.
+    pub async fn fill_in_when_shown(&self, replica: &Replica, approval: &str, verdict: &'static str) -> Form {
+        until("the form is shown", PATIENCE, async || self.fill_in(replica, approval, verdict).await).await
     }
 
     /// Sends a form and reads what comes of it, as far as anything comes.

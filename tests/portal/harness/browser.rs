@@ -112,6 +112,11 @@ impl Browser {
         Self { base: format!("http://{portal}"), ..self.copy() }
     }
 
+    /// The same browser, carried to another network.
+    pub fn moved_to(&self, address: &str) -> Self {
+        Self { address: address.to_owned(), ..self.copy() }
+    }
+
     fn keep_cookies(&self, response: &Response) {
         let mut cookies = self.cookies.lock().unwrap();
         for line in response.headers().get_all(header::SET_COOKIE) {

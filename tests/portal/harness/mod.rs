@@ -5,8 +5,11 @@
 
 mod browser;
 mod listening;
+mod passkeys;
 mod replica;
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use countersign::accounts::admin::NewAccount;
@@ -30,6 +33,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::authenticator::App as CodeApp;
 pub use crate::support::page::Page;
 use crate::support::postgres::TestDatabase;
 use crate::support::proxy::{Proxy, Upstream};
@@ -74,6 +78,8 @@ pub struct Portal {
     pub simulator: SimulatorHandle,
     pub running: Running,
     browsers: AtomicU8,
+    /// The authenticator apps of those whom the portal asks for one.
+    apps: Mutex<BTreeMap<String, CodeApp>>,
 }
 
 /// One record, as the audit table has it.
@@ -108,18 +114,38 @@ impl Portal {
         (Self::start_on(database, pools, "").await, proxy)
     }
 
+    /// At the machine's own time and on this listener: for stories with programs that have a clock of their own and must
+    /// know where the portal is.
+    pub async fn start_today(listener: TcpListener, more: &str) -> Self {
+        let database = TestDatabase::create().await;
+        let pools = database.open();
+        Self::start_at(database, pools, more, (Clock::system(), listener)).await
+    }
+
     async fn start_on(database: TestDatabase, pools: Database, more: &str) -> Self {
         let clock = Clock::manual("2026-11-21T08:00:00Z".parse().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(database, pools, more, (clock, listener)).await
+    }
+
+    async fn start_at(
+        database: TestDatabase,
+        pools: Database,
+        more: &str,
+        (clock, listener): (Clock, TcpListener),
+    ) -> Self {
         let random = Random::system();
         let world = WorldFile::parse(WORLD).unwrap();
         let simulator = Simulator::start(world, clock.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut config = config(&simulator, more);
-        config.listen = listener.local_addr().unwrap();
+        let address = listener.local_addr().unwrap();
+        // A story may say where in its address the port stands.
+        let mut config = config(&simulator, &more.replace("{port}", &address.port().to_string()));
+        config.listen = address;
         let (state, watcher) = assemble(config, pools, &clock, &random).await;
         watcher.register().await.unwrap();
         let running = App::start(state.clone(), listener).unwrap();
-        Self { database, clock, state, watcher, simulator, running, browsers: AtomicU8::new(1) }
+        let (browsers, apps) = (AtomicU8::new(1), Mutex::default());
+        Self { database, clock, state, watcher, simulator, running, browsers, apps }
     }
 
     /// AWS, as far as this portal watches it.
@@ -161,7 +187,63 @@ impl Portal {
         let roles: Roles = roles.iter().copied().collect();
         let password = Some(SecretString::from(password(name)));
         let new = NewAccount { email: email(name), name: name.to_owned(), roles, password };
-        self.state.accounts.create(&By::Operator, new).await.unwrap().0
+        let id = self.state.accounts.create(&By::Operator, new).await.unwrap().0;
+        if roles.approver {
+            self.let_decide_everything(id).await;
+        }
+        id
+    }
+
+    /// Stories are about other things than who may decide, unless they say so.
+    async fn let_decide_everything(&self, id: AccountId) {
+        let sql =
+            "insert into portal.access_grant (id, capability, account_id, source, pipeline, stage, action, from_at)
+            select gen_random_uuid(), 'decide', $1, '*', '*', '*', '*', created_at from portal.account
+            where id = $1 and not exists (select from portal.access_grant where account_id = $1)";
+        sqlx::query(sql).bind(id.0).execute(&mut self.database.connect_superuser().await).await.unwrap();
+    }
+
+    /// An approver whom no grant lets decide anything.
+    pub async fn as_approver_without_grant(&self, name: &str) -> Browser {
+        let browser = self.as_approver(name).await;
+        self.end_grants_of(name).await;
+        browser
+    }
+
+    /// Ends every grant of somebody's own.
+    pub async fn end_grants_of(&self, name: &str) {
+        let id = self.state.accounts.find_by_email(&email(name)).await.unwrap().unwrap();
+        let sql = "update portal.access_grant set until_at = from_at where account_id = $1 and until_at is null";
+        sqlx::query(sql).bind(id.0).execute(&mut self.database.connect_superuser().await).await.unwrap();
+    }
+
+    /// Lets somebody decide the gates of one pipeline and no other.
+    pub async fn let_decide_only(&self, name: &str, pipeline: &str) {
+        self.end_grants_of(name).await;
+        let sql =
+            "insert into portal.access_grant (id, capability, account_id, source, pipeline, stage, action, from_at)
+            select gen_random_uuid(), 'decide', id, '*', $2, '*', '*', created_at from portal.account where email = $1";
+        let grant = sqlx::query(sql).bind(email(name)).bind(pipeline);
+        grant.execute(&mut self.database.connect_superuser().await).await.unwrap();
+    }
+
+    /// Nobody is fresh for more than five minutes: as if so much time had passed for this person alone.
+    pub async fn make_stale(&self, name: &str) {
+        let sql = "update portal.session s set stepped_up_at = s.stepped_up_at - interval '6 minutes'
+            from portal.account a where a.id = s.account_id and a.email = $1";
+        sqlx::query(sql).bind(email(name)).execute(&mut self.database.connect_superuser().await).await.unwrap();
+    }
+
+    /// Signed in with a password alone, by whoever is asked for a second factor and has none yet.
+    pub async fn as_person_without_factor(&self, name: &str, roles: &[Role]) -> Browser {
+        if self.state.accounts.find_by_email(&email(name)).await.unwrap().is_none() {
+            self.create_account(name, roles).await;
+        }
+        let browser = self.anonymous();
+        let page = browser.open("/sign-in").await;
+        let page = browser.submit(&page, "/sign-in", &[("email", &email(name)), ("password", &password(name))]).await;
+        assert_eq!((page.status, page.location()), (303, Some("/me/factors")), "{}", page.text());
+        browser
     }
 
     /// As [`Portal::sign_in`]; reads better for a second browser.
@@ -174,8 +256,51 @@ impl Portal {
         let browser = self.anonymous();
         let page = browser.open("/sign-in").await;
         let page = browser.submit(&page, "/sign-in", &[("email", &email(name)), ("password", &password(name))]).await;
+        let page = match page.location() {
+            Some("/sign-in/second") => self.second_step(&browser, name).await,
+            Some("/me/factors") => {
+                self.add_app(&browser, name).await;
+                return browser;
+            }
+            _ => page,
+        };
         assert_eq!((page.status, page.location()), (303, Some("/")), "{name} cannot sign in: {}", page.text());
         browser
+    }
+
+    /// Sets an authenticator app up for who has just signed in; the recovery codes that come with it.
+    pub async fn add_app(&self, browser: &Browser, name: &str) -> Vec<String> {
+        let page = browser.open("/me/factors").await;
+        let begun = browser.submit(&page, "/me/factors/totp", &[]).await;
+        let page = browser.follow(&begun).await;
+        let key =
+            page.body.split("<code class=\"whole\">").nth(1).expect("the key is shown").split('<').next().unwrap();
+        let app = CodeApp::told(key);
+        let code = app.code(self.clock.now());
+        let page = browser.submit(&page, "/me/factors/totp/confirm", &[("code", &code)]).await;
+        assert_eq!(page.status, 200, "{name} cannot set an app up: {}", page.text());
+        self.apps.lock().unwrap().insert(name.to_owned(), app);
+        page.body.split("<li><code>").skip(1).map(|code| code.split('<').next().unwrap().to_owned()).collect()
+    }
+
+    /// The code that this person's app shows now. The clock stands still here and a code counts once, so the portal is made
+    /// to forget that it was used.
+    pub async fn code_of(&self, name: &str) -> String {
+        let mut conn = self.database.connect_superuser().await;
+        sqlx::query(
+            "update portal.totp set last_step = 0 from portal.account a where a.id = account_id and a.email = $1",
+        )
+        .bind(email(name))
+        .execute(&mut conn)
+        .await
+        .unwrap();
+        self.apps.lock().unwrap()[name].code(self.clock.now())
+    }
+
+    async fn second_step(&self, browser: &Browser, name: &str) -> Page {
+        let code = self.code_of(name).await;
+        let page = browser.open("/sign-in/second").await;
+        browser.submit(&page, "/sign-in/second", &[("code", &code)]).await
     }
 
     pub async fn disable(&self, name: &str) {

@@ -1,0 +1,145 @@
+//! When a browser is told nothing more.
+
+use countersign::accounts::By;
+use countersign::domain::people::Role;
+
+use crate::harness::email;
+use crate::service::{Answer, Phone};
+use crate::stage::{MINUTE, Stage, turn_on};
+
+const BROWSERS: &str = "select count(*) from portal.push_browser";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_gone_is_told_nothing_more() {
+    for status in [404, 410] {
+        let stage = Stage::start().await;
+        let (_ana, _phone) = stage.approver("ana").await;
+        stage.service.answers(Answer::status(status));
+        stage.portal.waiting("shop").await;
+        stage.tell().await;
+        assert_eq!(stage.count(BROWSERS).await, 0, "{status}");
+        let ended = stage.portal.records_of("push.ended").await;
+        assert_eq!(ended.len(), 1);
+        assert_eq!(
+            (ended[0].actor.as_str(), &ended[0].payload["why"]),
+            ("system", &"gone, as its push service says".into())
+        );
+        stage.portal.waiting("blog").await;
+        stage.tell().await;
+        assert_eq!(stage.service.asked().len(), 1);
+        stage.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_disabled_deleted_or_signed_out_everywhere_is_told_nothing_more() {
+    // S-27
+    for how in ["disabled", "deleted", "signed out by themselves", "signed out by an admin"] {
+        let stage = Stage::start().await;
+        let (ana, phone) = stage.approver("ana").await;
+        let admin = stage.portal.as_admin().await;
+        let id = stage.portal.state.accounts.find_by_email(&email("ana")).await.unwrap().unwrap();
+        stage.portal.waiting("shop").await;
+        stage.write().await;
+        stage.portal.advance(crate::stage::GATHERED);
+        stage.write().await;
+        assert_eq!(stage.waiting_messages().await, 1);
+        match how {
+            "disabled" => stage.portal.disable("ana").await,
+            "deleted" => assert!(stage.portal.state.accounts.delete(&By::Operator, id).await.unwrap()),
+            "signed out by themselves" => {
+                let page = ana.open("/me").await;
+                assert_eq!(ana.submit(&page, "/me/sessions/end-all", &[]).await.status, 303);
+            }
+            _ => {
+                let path = format!("/admin/accounts/{id}");
+                let page = admin.open(&path).await;
+                assert_eq!(admin.submit(&page, &format!("{path}/sessions/end"), &[]).await.status, 303);
+            }
+        }
+        assert_eq!((stage.count(BROWSERS).await, stage.waiting_messages().await), (0, 0), "{how}");
+        stage.pass(MINUTE * 5, MINUTE).await;
+        assert!(phone.told(&stage.service).is_empty(), "{how}");
+        stage.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ending_other_sessions_ends_what_was_turned_on_in_them() {
+    let stage = Stage::start().await;
+    let (_thief, stolen) = stage.approver("ana").await;
+    let ana = stage.portal.sign_in("ana").await;
+    let hers = Phone::new("hers");
+    stage.turn_on(&ana, &hers).await;
+    let page = ana.open("/me").await;
+    assert_eq!(ana.submit(&page, "/me/sessions/end-others", &[]).await.status, 303);
+    stage.portal.waiting("shop").await;
+    stage.tell().await;
+    assert_eq!((hers.told(&stage.service).len(), stolen.told(&stage.service).len()), (1, 0));
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_out_of_one_browser_leaves_it_on() {
+    let stage = Stage::start().await;
+    let (ana, phone) = stage.approver("ana").await;
+    let page = ana.open("/me").await;
+    ana.submit(&page, "/sign-out", &[]).await;
+    stage.portal.waiting("shop").await;
+    stage.tell().await;
+    assert_eq!(phone.told(&stage.service).len(), 1);
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_somebody_else_turns_it_on_in_is_theirs() {
+    let stage = Stage::start().await;
+    let (ana, phone) = stage.approver("ana").await;
+    let ben = stage.portal.as_person("ben", &[Role::Auditor]).await;
+    stage.turn_on(&ben, &phone).await;
+    ana.open("/me/notifications").await.says("It is on in none of your browsers.");
+    ben.open("/me/notifications").await.says("push.service.example");
+    stage.portal.waiting("shop").await;
+    stage.tell().await;
+    assert!(phone.told(&stage.service).is_empty(), "what waits for Ana is none of Ben's");
+    let started = stage.portal.records_of("push.started").await;
+    assert_eq!(started.len(), 2);
+    assert_eq!(started[1].payload["taken_from"], started[0].payload["person"]);
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_the_operator_took_off_the_list_is_asked_for_nothing() {
+    let stage = Stage::start().await;
+    let (_ana, _phone) = stage.approver("ana").await;
+    let mut config = (*stage.portal.state.config).clone();
+    config.push.services = vec![countersign::domain::hosts::HostPattern::try_from("other.example".to_owned()).unwrap()];
+    let state = &stage.portal.state;
+    let push = countersign::push::Push::open(&config, &state.accounts, &state.database, (&state.clock, &state.random));
+    let push = push.unwrap().by_way_of(stage.service.client()).unwrap();
+    stage.portal.waiting("shop").await;
+    stage.write().await;
+    stage.portal.advance(crate::stage::GATHERED);
+    stage.write().await;
+    assert_eq!(push.send().await.unwrap(), 1);
+    assert_eq!((stage.service.connections(), stage.waiting_messages().await), (0, 0));
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_portals_own_client_reaches_nobody_inside() {
+    // U-13: the host is allowed, and its name leads to loopback.
+    let stage = Stage::with("").await;
+    let (_ana, phone) = stage.approver("ana").await;
+    stage.portal.waiting("shop").await;
+    stage.write().await;
+    stage.portal.advance(crate::stage::GATHERED);
+    stage.write().await;
+    // Its name leads nowhere, or not to what listens here.
+    assert_eq!(stage.portal.state.push.send().await.unwrap(), 1);
+    assert!(phone.told(&stage.service).is_empty());
+    assert_eq!((stage.service.connections(), stage.waiting_messages().await), (0, 1), "tried again later");
+    let second = turn_on(&stage.portal.as_approver("ben").await, &Phone::new("b")).await;
+    assert_eq!(second.status, 303);
+    stage.finish().await;
+}
