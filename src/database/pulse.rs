@@ -18,7 +18,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Between two questions, and how long an answer may take: the sum is [`SILENT`].
@@ -47,10 +47,11 @@ pub struct Pulse(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sight: watch::Sender<Sight>,
-    /// Connections made before this moment may lead to a server that is no longer the one to use.
-    distrusted: watch::Sender<Option<Instant>>,
-    /// When the last silence began, kept after it is over: what hung by then may hang on a server that nobody asks any
-    /// more, while another answers.
+    /// When a question was last left without an answer. Connections made before may lead to a server that is no longer the
+    /// one to use, and what hung by then may hang there for ever: also when another server answered the next question at
+    /// once, so that nobody saw a silence.
+    missed: watch::Sender<Option<Instant>>,
+    /// When the last silence was noticed, kept after it is over.
     silence: watch::Sender<Option<Instant>>,
 }
 
@@ -58,31 +59,29 @@ impl Default for Pulse {
     fn default() -> Self {
         Self(Arc::new(Inner {
             sight: watch::Sender::new(Sight::Answering),
-            distrusted: watch::Sender::new(None),
+            missed: watch::Sender::new(None),
             silence: watch::Sender::new(None),
         }))
     }
 }
 
 impl Pulse {
-    /// Returns once the server is silent, or was for a while since `began`.
+    /// Returns once the server is silent, or was for a while since `began`, or left a question without an answer since then
+    /// and two seconds went by.
     pub async fn silent(&self, began: Instant) {
         tokio::select! {
             () = self.reached(Sight::Silent) => {}
-            _ = self.fell_silent(began) => {}
+            _ = happened(&self.0.silence, began) => {}
+            () = self.outlived(began, SILENT) => {}
         }
     }
 
     /// Returns once the server has been silent for long; also when another server answers by then, because what began
     /// before may hang on the old one for ever.
     pub async fn dead(&self, began: Instant) {
-        let outlived = async {
-            let since = self.fell_silent(began).await;
-            tokio::time::sleep_until(since + DEAD).await;
-        };
         tokio::select! {
             () = self.reached(Sight::Dead) => {}
-            () = outlived => {}
+            () = self.outlived(began, DEAD) => {}
         }
     }
 
@@ -111,14 +110,10 @@ impl Pulse {
         }
     }
 
-    /// Returns when a silence begins, or began since; says when it did.
-    async fn fell_silent(&self, began: Instant) -> Instant {
-        let mut silences = self.0.silence.subscribe();
-        let found = silences.wait_for(|at| at.is_some_and(|at| at >= began)).await.ok().and_then(|at| *at);
-        match found {
-            Some(at) => at,
-            None => std::future::pending().await,
-        }
+    /// Returns when so much time went by since a question after `began` that was left without an answer.
+    async fn outlived(&self, began: Instant, patience: Duration) {
+        let since = happened(&self.0.missed, began).await;
+        sleep_until(since + patience).await;
     }
 
     async fn reached(&self, sight: Sight) {
@@ -131,7 +126,7 @@ impl Pulse {
     /// Whether a connection of this age may still be used: the server may have been replaced since.
     pub(super) fn trusts(&self, age: Duration) -> bool {
         let made = Instant::now().checked_sub(age);
-        self.0.distrusted.borrow().is_none_or(|before| made.is_some_and(|made| made > before))
+        self.0.missed.borrow().is_none_or(|before| made.is_some_and(|made| made > before))
     }
 
     /// Asks the server until told to stop.
@@ -161,7 +156,7 @@ impl Pulse {
 
     fn miss(&self, heard: Instant, why: &str) {
         // Whoever answers next may be another server behind the same name.
-        self.0.distrusted.send_replace(Some(Instant::now()));
+        self.0.missed.send_replace(Some(Instant::now()));
         let sight = match heard.elapsed() {
             silence if silence >= DEAD => Sight::Dead,
             silence if silence >= SILENT => Sight::Silent,
@@ -177,6 +172,12 @@ impl Pulse {
         self.tell(sight);
     }
 
+    /// As if the server had been silent for long.
+    #[cfg(test)]
+    pub(crate) fn take_for_dead(&self) {
+        self.tell(Sight::Dead);
+    }
+
     fn tell(&self, sight: Sight) {
         self.0.sight.send_if_modified(|now| {
             if *now > Sight::Answering && sight == Sight::Answering {
@@ -184,6 +185,16 @@ impl Pulse {
             }
             std::mem::replace(now, sight) != sight
         });
+    }
+}
+
+/// Returns when it happens, or happened since `began`; says when it did.
+async fn happened(at: &watch::Sender<Option<Instant>>, began: Instant) -> Instant {
+    let mut changes = at.subscribe();
+    let found = changes.wait_for(|at| at.is_some_and(|at| at >= began)).await.ok().and_then(|at| *at);
+    match found {
+        Some(at) => at,
+        None => std::future::pending().await,
     }
 }
 
@@ -246,13 +257,34 @@ mod tests {
     async fn what_began_before_a_silence_is_dropped_although_another_server_answers_since() {
         let pulse = Pulse::default();
         let began = Instant::now();
-        let long_ago = began.checked_sub(DEAD).unwrap();
-        pulse.0.silence.send_replace(Some(began));
+        pulse.miss(began.checked_sub(SILENT).unwrap(), "test");
+        pulse.tell(Sight::Answering);
         pulse.silent(began).await;
-        pulse.0.silence.send_replace(Some(long_ago));
+        assert!(timeout(Duration::ZERO, pulse.dead(began)).await.is_err(), "silence ends the waiting, not the work");
+        let later = Instant::now();
+        let long_ago = began.checked_sub(DEAD).unwrap();
+        pulse.0.missed.send_replace(Some(long_ago));
         pulse.dead(long_ago).await;
-        let later = async { tokio::time::timeout(Duration::ZERO, pulse.dead(began)).await };
-        assert!(later.await.is_err(), "what began after it goes on");
+        for goes_on in
+            [timeout(Duration::ZERO, pulse.dead(later)).await, timeout(Duration::ZERO, pulse.silent(later)).await]
+        {
+            assert!(goes_on.is_err(), "what began after it goes on");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_began_before_one_missed_question_is_dropped_although_the_next_was_answered_at_once() {
+        // The way to the old server broke for the one who asks and hangs for others: a failover that nobody saw as silence.
+        let pulse = Pulse::default();
+        let now = Instant::now();
+        pulse.miss(now, "test");
+        assert!(timeout(Duration::ZERO, pulse.silent(now)).await.is_err(), "most will be answered yet");
+        for (patience, is_over) in [(SILENT, false), (DEAD, true)] {
+            let missed = now.checked_sub(patience).unwrap();
+            pulse.0.missed.send_replace(Some(missed));
+            pulse.silent(missed).await;
+            assert_eq!(timeout(Duration::ZERO, pulse.dead(missed)).await.is_ok(), is_over);
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -39,13 +39,15 @@ pub struct Tasks {
 /// The layer.
 pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let mut task = tasks.requests.spawn(next.run(request).instrument(tracing::Span::current()));
-    let answer = |done: Result<Response, JoinError>| {
-        done.unwrap_or_else(|_| {
+    let work = until_dead(next.run(request), tasks.pulse.clone(), began);
+    let mut task = tasks.requests.spawn(work.instrument(tracing::Span::current()));
+    let answer = |done: Result<Option<Response>, JoinError>| match done {
+        Ok(done) => done.unwrap_or_else(overdue),
+        Err(_) => {
             // The panic itself was logged by the panic hook, once, with this request's number.
             tasks.supervisor.count_panic(REQUEST);
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR).into_response()
-        })
+        }
     };
     tokio::select! {
         biased;
@@ -58,22 +60,25 @@ pub async fn run(State(tasks): State<Tasks>, request: Request, next: Next) -> Re
         }
         () = tokio::time::sleep(tasks.patience) => {}
     }
-    abandon(&tasks, task, began);
-    Failure::unavailable(Duration::from_secs(5)).saying(OVERDUE).into_response()
+    overdue()
 }
 
 const OVERDUE: &str = "This takes longer than it should. If you were deciding or changing something, it may still be done: \
                        look at it before you try again.";
 
-/// Nobody waits for the task any more. It goes on by itself, unless it hangs on a database that is no longer there.
-fn abandon(tasks: &Tasks, mut task: JoinHandle<Response>, began: Instant) {
-    let pulse = tasks.pulse.clone();
-    tasks.requests.spawn(async move {
-        tokio::select! {
-            _ = &mut task => {}
-            () = pulse.dead(began) => task.abort(),
-        }
-    });
+/// Nobody waits for the task any more; it goes on by itself.
+fn overdue() -> Response {
+    Failure::unavailable(Duration::from_secs(5)).saying(OVERDUE).into_response()
+}
+
+/// Works, unless it hangs on a database that is no longer there. The task looks to that itself, because whoever waited for
+/// it may have hung up long before, and each one that hung would keep a connection from everybody.
+async fn until_dead(work: impl Future<Output = Response>, pulse: Pulse, began: Instant) -> Option<Response> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = pulse.dead(began) => None,
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +140,29 @@ mod tests {
         assert!(waiting.await.unwrap_err().is_cancelled());
         go_on.notify_one();
         done.notified().await;
+        requests.close();
+        requests.wait().await;
+    }
+
+    #[tokio::test]
+    async fn what_hangs_on_a_dead_database_ends_also_when_its_client_hung_up_before() {
+        let pulse = Pulse::default();
+        let requests = TaskTracker::new();
+        let tasks = Tasks {
+            requests: requests.clone(),
+            supervisor: Supervisor::default(),
+            patience: PATIENCE,
+            pulse: pulse.clone(),
+        };
+        let hanging = Router::new().route("/", get(std::future::pending::<()>));
+        let router = hanging.layer(from_fn_with_state(tasks, run));
+        let waiting = tokio::spawn(router.oneshot(request()));
+        while requests.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        pulse.take_for_dead();
         requests.close();
         requests.wait().await;
     }
