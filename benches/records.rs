@@ -128,7 +128,7 @@ async fn verify(records: &Records) {
 async fn backend_memory(database: &Database) -> f64 {
     let pid: Option<i32> =
         sqlx::query_scalar("select pid from pg_stat_activity where application_name = 'countersign-read'")
-            .fetch_optional(&database.pages)
+            .fetch_optional(&database.pages.now())
             .await
             .unwrap();
     let status = pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());

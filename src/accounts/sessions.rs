@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 use zeroize::Zeroizing;
 
 use super::beginning::Begun;
@@ -21,6 +21,7 @@ use super::records::with_ended;
 use super::sign_in::{SignInError, Tried, lock_unchanged};
 use super::{Accounts, By, CsrfSecret, NewSession, Origin, Unavailable};
 use crate::audit::Kind;
+use crate::database::Pool;
 use crate::domain::ids::{AccountId, SessionId, sha256};
 use crate::domain::people::{Factor, Person};
 use crate::store::accounts::{self, Account};
@@ -142,7 +143,7 @@ impl Accounts {
 
     async fn person_by(
         &self,
-        (looking, writing): (&PgPool, &PgPool),
+        (looking, writing): (&Pool, &Pool),
         (cookie_secret, address): (&str, IpAddr),
         counts_as_activity: bool,
     ) -> Result<Option<(Person, CsrfSecret)>, sqlx::Error> {

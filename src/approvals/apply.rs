@@ -2,7 +2,7 @@
 //! is only told (stages, newer runs) is updated without one. A read older than what is known changes nothing.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::closing::closing;
 use super::describe::{Scene, describe};
@@ -11,6 +11,7 @@ use super::observe::{self, Facts, Place, Sight, Waiting};
 use super::{Reader, RefreshError, record, stages};
 use crate::codepipeline::Gateway;
 use crate::codepipeline::observed::{PipelineState, ReadError};
+use crate::database::Pool;
 use crate::domain::approval::{AtAws, Decided};
 use crate::domain::details::{Details, short};
 use crate::domain::ids::{ApprovalId, Gate};
@@ -24,7 +25,7 @@ const FOUND_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// What a read was about.
 pub(super) struct Scope<'a> {
     /// Decisions have connections of their own (P-05).
-    pub pool: &'a PgPool,
+    pub pool: &'a Pool,
     pub gateway: &'a Gateway,
     pub place: &'a Place,
     pub pipeline: &'a Pipeline,

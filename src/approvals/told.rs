@@ -2,9 +2,9 @@
 //! the deadline would otherwise be worked out from a default that an account may have changed.
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::PgPool;
 
 use super::Reader;
+use crate::database::Pool;
 use crate::domain::ids::SourceName;
 use crate::store::approvals::Approval;
 use crate::store::events;
@@ -35,7 +35,7 @@ impl Reader {
     }
 
     /// The approval with the deadline that was told, where the one it has is about right at best.
-    pub(super) async fn with_told_deadline(&self, pool: &PgPool, approval: Approval) -> sqlx::Result<Approval> {
+    pub(super) async fn with_told_deadline(&self, pool: &Pool, approval: Approval) -> sqlx::Result<Approval> {
         if !approval.expires_about {
             return Ok(approval);
         }

@@ -10,12 +10,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Executor, PgPool};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::pulse::{self, Pulse};
+use super::pool::Pool;
+use super::pulse::Pulse;
 
 /// Connections of one process: 16 in all, of which 4 are for decisions alone (P-05) and one is the pulse's. One more
 /// listens.
@@ -30,11 +32,6 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 const COMMAND_ACQUIRE: Duration = Duration::from_secs(30);
 /// How long a statement of a serving session may take.
 pub const STATEMENT_TIMEOUT: &str = "5s";
-/// How long an idle connection may take to prove that it works, so that there is time left for a new one.
-const PROOF: Duration = Duration::from_secs(1);
-/// A connection that worked so short a time ago needs no proof. Under load, asking before every use would be every other
-/// message.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// Why a database URL is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,11 +114,12 @@ fn session(options: PgConnectOptions, name: &str) -> PgConnectOptions {
 #[derive(Debug, Clone)]
 pub struct Database {
     /// For looking at things: who somebody is, what waits. Cannot write, whatever is asked of it.
-    pub reads: PgPool,
+    pub reads: Pool,
     /// For everything that may write, but deciding.
-    pub pages: PgPool,
+    pub pages: Pool,
     /// For deciding and settling alone, so that a flood of page views cannot hold a decision up.
-    pub decisions: PgPool,
+    pub decisions: Pool,
+    server: PgConnectOptions,
     listening: PgConnectOptions,
     /// Whether the server answers.
     pub pulse: Pulse,
@@ -141,12 +139,12 @@ impl Database {
     }
 
     fn open_waiting(options: &PgConnectOptions, acquire: Duration) -> Self {
-        let pulse = Pulse::default();
-        let waiting = |size| pool(size, acquire, &pulse);
+        let (server, pulse) = (serving(options.clone()), Pulse::default());
         Self {
-            reads: looking(waiting(READS), options, &pulse),
-            pages: writing(waiting(PAGES), options, &pulse),
-            decisions: writing(waiting(DECISIONS), options, &pulse),
+            reads: Pool::looking(READS, acquire, &server, &pulse),
+            pages: Pool::writing(PAGES, acquire, &server, &pulse),
+            decisions: Pool::writing(DECISIONS, acquire, &server, &pulse),
+            server,
             listening: options.clone(),
             pulse,
         }
@@ -170,13 +168,28 @@ impl Database {
             .connect_lazy_with(serving(self.listening.clone()))
     }
 
-    /// Feels the pulse until told to stop: the duty that [`Pulse`] lives by.
+    /// Feels the pulse until told to stop: the duty that [`Pulse`] lives by. Leaves what the pools may have lost at a server
+    /// that is gone.
     ///
     /// # Errors
     /// Never.
     pub async fn feel_pulse(&self, stop: CancellationToken) -> Result<(), Infallible> {
-        let options = PgConnectOptions::clone(&self.pages.connect_options());
-        self.pulse.beat(options, stop).await
+        let (felt, renewed) = tokio::join!(
+            self.pulse.beat(self.server.clone(), stop.clone()),
+            stop.run_until_cancelled(self.renew_pools())
+        );
+        renewed.map_or(felt, |never| match never {})
+    }
+
+    async fn renew_pools(&self) -> Infallible {
+        loop {
+            self.pulse.dead(Instant::now()).await;
+            tracing::warn!("the database did not answer: connections that may have been lost are left for new ones");
+            for pool in [&self.reads, &self.pages, &self.decisions] {
+                pool.renew();
+            }
+            self.pulse.answering().await;
+        }
     }
 
     /// Closes every connection, after those in use came back.
@@ -185,67 +198,6 @@ impl Database {
         self.pages.close().await;
         self.reads.close().await;
     }
-}
-
-/// No step of borrowing or giving back waits for ever: a server that has frozen takes no connection with it. (The one
-/// wait without a limit, the pool's own look at a connection after `after_release`, follows an answer of this instant.)
-fn pool(size: u32, acquire: Duration, pulse: &Pulse) -> PgPoolOptions {
-    let pulse = pulse.clone();
-    PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(acquire)
-        // The pool's own test has no limit but the whole patience, which would be spent on the first dead connection.
-        .test_before_acquire(false)
-        .before_acquire(move |connection, meta| {
-            let trusted = pulse.trusts(meta.age);
-            Box::pin(async move {
-                match trusted {
-                    true if meta.idle_for < FRESH => Ok(true),
-                    true => pulse::answers(connection, PROOF).await,
-                    false => Ok(false),
-                }
-            })
-        })
-}
-
-/// Connections that cannot write. Asked for only after the server proved that it takes writes from others.
-fn looking(pool: PgPoolOptions, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
-    let felt = pulse.clone();
-    pool
-        // A look that was dropped because the server fell silent leaves a connection on which the pool would wait for ever.
-        .after_release(move |_, meta| {
-            let trusted = felt.trusts(meta.age);
-            Box::pin(async move { Ok(trusted) })
-        })
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                pulse::refuse_read_only(connection).await?;
-                connection.execute("set default_transaction_read_only = on").await.map(drop)
-            })
-        })
-        .connect_lazy_with(serving(options.clone()))
-}
-
-fn writing(pool: PgPoolOptions, options: &PgConnectOptions, pulse: &Pulse) -> PgPool {
-    let felt = pulse.clone();
-    pool.after_connect(|connection, _| Box::pin(pulse::refuse_read_only(connection)))
-        // P-03: a `begin` cancelled on its way leaves an open transaction in the pool (sqlx#4393), and the next writer's
-        // "ok" would vanish with it. `BEGIN` first, because a bare `ROLLBACK` outside a transaction puts a warning into
-        // the server's log for every request. The round trip is spent after the borrower has gone on. Connections that
-        // cannot write have nothing to lose and do without.
-        .after_release(move |connection, meta| {
-            let trusted = felt.trusts(meta.age);
-            Box::pin(async move {
-                if !trusted {
-                    return Ok(false);
-                }
-                match tokio::time::timeout(ACQUIRE, connection.execute("BEGIN; ROLLBACK")).await {
-                    Ok(done) => done.map(|_| true),
-                    Err(_) => Err(pulse::too_late("a connection given back does not answer")),
-                }
-            })
-        })
-        .connect_lazy_with(serving(options.clone()))
 }
 
 #[cfg(test)]

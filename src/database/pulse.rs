@@ -110,6 +110,12 @@ impl Pulse {
         }
     }
 
+    /// Returns once the server answers.
+    pub(super) async fn answering(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.sight.subscribe().wait_for(|now| *now == Sight::Answering).await;
+    }
+
     /// Returns when so much time went by since a question after `began` that was left without an answer.
     async fn outlived(&self, began: Instant, patience: Duration) {
         let since = happened(&self.0.missed, began).await;

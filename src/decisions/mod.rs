@@ -27,7 +27,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -38,6 +37,7 @@ use crate::accounts::factors::decision::DecisionAnswer;
 use crate::approvals::{Approval, Reader, RefreshError};
 use crate::clock::Clock;
 use crate::codepipeline::observed::ReadError;
+use crate::database::Pool;
 use crate::domain::approval::Standing;
 use crate::domain::decision::Verdict;
 use crate::domain::ids::{AccountId, ApprovalId, DecisionId};
@@ -65,7 +65,7 @@ pub const UNATTENDED_RULE: &str =
 pub struct Decisions(Arc<Inner>);
 
 struct Inner {
-    pool: PgPool,
+    pool: Pool,
     reader: Reader,
     clock: Clock,
     random: Random,
@@ -170,7 +170,7 @@ impl From<sqlx::Error> for DecideError {
 
 impl Decisions {
     #[must_use]
-    pub fn new(pool: PgPool, reader: Reader, clock: Clock, random: Random) -> Self {
+    pub fn new(pool: Pool, reader: Reader, clock: Clock, random: Random) -> Self {
         let holder = random.uuid_v4();
         let (moved, _) = broadcast::channel(256);
         Self(Arc::new(Inner {

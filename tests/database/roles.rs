@@ -60,7 +60,8 @@ async fn what_print_roles_prints_works_as_an_operator_without_superpowers() {
         postgres_bin: None,
     };
     let serving = open_for_serving(&settings, |_| {}).await.unwrap();
-    let who: String = sqlx::query_scalar("select current_user::text").fetch_one(&serving.database.pages).await.unwrap();
+    let who: String =
+        sqlx::query_scalar("select current_user::text").fetch_one(&serving.database.pages.now()).await.unwrap();
     assert_eq!(who, "countersign_app");
     serving.database.close().await;
 }

@@ -37,7 +37,7 @@ async fn serving_begins_with_the_pending_migrations_unless_told_not_to() {
         "select current_setting('statement_timeout'), current_setting('lock_timeout'),
              current_setting('idle_in_transaction_session_timeout'), current_user::text",
     )
-    .fetch_one(&serving.database.decisions)
+    .fetch_one(&serving.database.decisions.now())
     .await
     .unwrap();
     assert_eq!(limits, ("5s".into(), "2s".into(), "10s".into(), "countersign_app".into()));

@@ -354,7 +354,7 @@ impl Stage {
 
     /// Every connection that pages may use, taken and kept.
     pub async fn flood_pages(&self) -> Vec<sqlx::pool::PoolConnection<sqlx::Postgres>> {
-        let most = self.pools.pages.options().get_max_connections();
+        let most = self.pools.pages.now().options().get_max_connections();
         let mut held = Vec::new();
         for _ in 0..most {
             held.push(self.pools.pages.acquire().await.unwrap());

@@ -146,7 +146,7 @@ async fn when_every_connection_is_taken_people_are_told_to_come_back_and_probers
     let form = ana.approval(&portal, "shop").await;
     let mut taken = Vec::new();
     for pool in [&portal.state.database.reads, &portal.state.database.pages] {
-        for _ in 0..pool.options().get_max_connections() {
+        for _ in 0..pool.now().options().get_max_connections() {
             taken.push(pool.acquire().await.unwrap());
         }
     }

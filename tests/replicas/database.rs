@@ -125,7 +125,7 @@ async fn two_sweeps_of_one_source_lock_what_they_saw_in_one_order() {
 async fn a_replica_needs_no_more_than_seventeen_connections() {
     let portal = Portal::start().await;
     let pools = portal.database.open();
-    let pooled = [&pools.reads, &pools.pages, &pools.decisions, &pools.listening()];
+    let pooled = [pools.reads.now(), pools.pages.now(), pools.decisions.now(), pools.listening()];
     let sizes = pooled.map(|pool| pool.options().get_max_connections());
     // One more feels the pulse.
     assert_eq!(sizes.iter().sum::<u32>() + 1, 17, "docs/OPERATIONS.md counts with it");

@@ -111,7 +111,7 @@ async fn after_a_time_without_its_database_a_replica_has_every_page_look_again()
     let mut heard = hearing.hints().listen();
     let pages = &portal.state.database.pages;
     let mut taken = Vec::new();
-    for _ in 0..pages.options().get_max_connections() {
+    for _ in 0..pages.now().options().get_max_connections() {
         taken.push(pages.acquire().await.unwrap());
     }
     hearing.look().await.unwrap_err();
