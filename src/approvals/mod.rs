@@ -13,6 +13,7 @@ mod observe;
 mod parallel;
 mod record;
 mod stages;
+pub mod subject;
 mod tags;
 mod told;
 pub mod words;

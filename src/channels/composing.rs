@@ -2,24 +2,22 @@
 //! message; for a program one for each notice. A chat is told one thing after the other: while a message waits, what comes is
 //! gathered for the next, however long that takes.
 
-use std::collections::HashMap;
-
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{Connection as _, PgConnection};
 
 use super::giving::by_channel;
-use super::message::{Subject, Told};
+use super::message::Told;
 use super::{Channels, OF_USE, message, webhook};
 use crate::access::right::TAGS_LAST;
+use crate::approvals::subject::{self, Subject, once_each};
 use crate::domain::access::GatePattern;
 use crate::domain::approval::AtAws;
 use crate::domain::channels::Kind as ChannelKind;
-use crate::domain::ids::{ApprovalId, ChannelId, DeliveryId};
+use crate::domain::ids::{ChannelId, DeliveryId};
 use crate::domain::notices::Kind;
 use crate::store::channels::deliveries::{self, NewDelivery};
 use crate::store::channels::news::{self, About, News};
 use crate::store::channels::{self, Channel, gates};
-use crate::store::{approvals, sources};
 
 /// Messages that may wait for a channel at a time; what comes beyond waits as news.
 const OF_CHATS: i64 = 1;
@@ -76,7 +74,8 @@ impl Channels {
         }
         dealt_with.extend(tell.iter().map(|one| one.notice));
         if channel.kind.is_chat() {
-            self.put_message(&mut tx, &channel, once_each(tell), now).await?;
+            let asks = |one: &News| one.about.approval().filter(|_| one.kind.asks()).map(|id| (id, one.kind));
+            self.put_message(&mut tx, &channel, once_each(tell, asks), now).await?;
         } else {
             for told in look_up(&mut tx, &tell, MADE).await? {
                 let delivery = DeliveryId(self.0.random.uuid_v7(now));
@@ -147,45 +146,16 @@ fn judge(news: &News, channel: &Channel, patterns: &[GatePattern], now: Timestam
     }
 }
 
-/// An approval is asked about once in a message, by what is most pressing.
-fn once_each(tell: Vec<News>) -> Vec<News> {
-    let mut asked: HashMap<ApprovalId, usize> = HashMap::new();
-    let mut kept: Vec<News> = Vec::new();
-    for one in tell {
-        match one.about.approval().filter(|_| one.kind.asks()) {
-            None => kept.push(one),
-            Some(approval) => match asked.get(&approval) {
-                Some(at) if kept[*at].kind >= one.kind => {}
-                Some(at) => kept[*at] = one,
-                None => {
-                    asked.insert(approval, kept.len());
-                    kept.push(one);
-                }
-            },
-        }
-    }
-    kept
-}
-
 /// So many of them with all that is told; of the rest only what kind it is.
 async fn look_up(conn: &mut PgConnection, tell: &[News], shown: usize) -> sqlx::Result<Vec<Told>> {
-    let ids: Vec<ApprovalId> = tell.iter().take(shown).filter_map(|one| one.about.approval()).collect();
-    let found = approvals::list_of_ids(conn, &ids).await?;
-    let found: HashMap<ApprovalId, _> = found.into_iter().map(|approval| (approval.id, approval)).collect();
-    let mut told = Vec::new();
-    for (at, one) in tell.iter().enumerate() {
-        let subject = match &one.about {
-            _ if at >= shown => Subject::NotShown,
-            About::Approval { id, .. } => {
-                let Some(approval) = found.get(id) else { continue };
-                Subject::Approval(Box::new(approval.clone()))
-            }
-            About::Source { name, .. } => {
-                let why = sources::find(conn, name).await?.and_then(|source| source.blind).map(|(_, why)| why);
-                Subject::Source { name: name.clone(), since: one.at, why }
-            }
-        };
-        told.push(Told { kind: one.kind, subject });
-    }
-    Ok(told)
+    let about: Vec<_> = tell
+        .iter()
+        .map(|one| match &one.about {
+            About::Approval { id, .. } => subject::About::Approval(*id),
+            About::Source { name, .. } => subject::About::Source(name, one.at),
+        })
+        .collect();
+    let found = subject::look_up(conn, &about, shown).await?;
+    let told = |(one, subject): (&News, Option<Subject>)| Some(Told { kind: one.kind, subject: subject? });
+    Ok(tell.iter().zip(found).filter_map(told).collect())
 }

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::{slack, teams};
+use crate::approvals::subject::Subject;
 use crate::approvals::words::{end_line, ending, place, revision_line, said, started, who, words};
 use crate::domain::channels::Kind as ChannelKind;
-use crate::domain::ids::SourceName;
 use crate::domain::notices::Kind;
 use crate::domain::text::one_line;
 use crate::store::approvals::Approval;
@@ -27,18 +27,6 @@ const LONGEST: usize = 24_000;
 pub(super) struct Told {
     pub kind: Kind,
     pub subject: Subject,
-}
-
-#[derive(Debug)]
-pub(super) enum Subject {
-    Approval(Box<Approval>),
-    Source {
-        name: SourceName,
-        since: Timestamp,
-        why: Option<String>,
-    },
-    /// There are too many: it is only counted.
-    NotShown,
 }
 
 /// A message to a chat.

@@ -6,7 +6,8 @@ use aws_lc_rs::hmac;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::message::{Subject, Told};
+use super::message::Told;
+use crate::approvals::subject::Subject;
 use crate::approvals::words::{started, who};
 use crate::domain::ids::DeliveryId;
 use crate::domain::notices::Kind;

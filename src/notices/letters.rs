@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
 
 use crate::access::unattended::Foretold;
+use crate::approvals::subject::Subject;
 use crate::approvals::words::{
     end_line, end_sentence, ending, place, review, revision_line, said, started, who, words,
 };
@@ -38,18 +39,6 @@ pub(super) struct Told {
     pub mailed: Option<Mailed>,
     /// The group its reader is told in.
     pub group: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Subject {
-    Approval(Box<Approval>),
-    Source {
-        name: SourceName,
-        since: Timestamp,
-        why: Option<String>,
-    },
-    /// There are too many: it is only counted.
-    NotShown,
 }
 
 /// For whom a letter is made.

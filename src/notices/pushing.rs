@@ -4,8 +4,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{Connection as _, PgConnection};
 
-use super::letters::{Subject, Told, heading, many_subject};
+use super::letters::{Told, heading, many_subject};
 use super::{Notices, letters};
+use crate::approvals::subject::Subject;
 use crate::approvals::words::{end_line, ending, place, revision_line, words};
 use crate::domain::approval::AtAws;
 use crate::domain::notices::{Kind, News, Pace};

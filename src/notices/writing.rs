@@ -1,26 +1,24 @@
 //! Somebody's letter: everything that is due for them by now, in one transaction with putting down that they were told.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 
 use super::judging::{Fate, Person};
-use super::letters::{self, SHOWN, Subject, Told};
+use super::letters::{self, SHOWN, Told};
 use super::pushing;
 use super::{LEASE, Notices, SPACING, in_short};
 use crate::access::right::{Rights, TAGS_LAST};
 use crate::access::unattended::{Foretold, Rules};
-use crate::domain::ids::ApprovalId;
+use crate::approvals::subject::{self, Subject, once_each};
 use crate::domain::notices::{Kind, Why};
 use crate::domain::zone;
 use crate::mail::Letter;
 use crate::store::access::{rights, tags};
+use crate::store::approvals;
 use crate::store::mailed_links::{self, Found};
 use crate::store::notices::About;
 use crate::store::notices::pending::{self, Pending};
 use crate::store::notices::people::{self, Reachable, Turn};
-use crate::store::{approvals, sources};
 
 /// How many people's letters are written in one step.
 const PEOPLE: i64 = 20;
@@ -172,28 +170,20 @@ async fn sort(conn: &mut PgConnection, reader: &Reachable, now: Timestamp) -> sq
     let rights = Rights::from(rights::list_held(conn, reader.account, now).await?);
     let person = Person { reader, rights: &rights, zone: &zone::find_or_utc(&reader.time_zone), now };
     let mut sorted = Sorted::default();
-    // An approval is asked about once in a letter, by what is most pressing.
-    let mut asked: HashMap<ApprovalId, usize> = HashMap::new();
     for one in all {
         match person.judge(&one) {
             Fate::Drop => sorted.dropped.push(one.notice),
             Fate::Later(at) => sorted.later.push((one.notice, at)),
             Fate::Tell(for_whom) => {
                 sorted.told.push(one.notice);
-                match &one.about {
-                    About::Approval(id) if one.kind.asks() => match asked.get(id) {
-                        Some(at) if sorted.tell[*at].0.kind >= one.kind => {}
-                        Some(at) => sorted.tell[*at] = (one, for_whom),
-                        None => {
-                            asked.insert(*id, sorted.tell.len());
-                            sorted.tell.push((one, for_whom));
-                        }
-                    },
-                    _ => sorted.tell.push((one, for_whom)),
-                }
+                sorted.tell.push((one, for_whom));
             }
         }
     }
+    sorted.tell = once_each(sorted.tell, |(one, _)| match &one.about {
+        About::Approval(id) if one.kind.asks() => Some((*id, one.kind)),
+        _ => None,
+    });
     sorted.tell.sort_by_key(|(one, _)| {
         (one.kind.place(), one.approval.as_ref().map(|approval| approval.expires_at), one.notice)
     });
@@ -202,30 +192,23 @@ async fn sort(conn: &mut PgConnection, reader: &Reachable, now: Timestamp) -> sq
 
 /// What is shown in the letter in full; of the rest only what kind it is.
 async fn look_up(conn: &mut PgConnection, tell: &[(Pending, Option<String>)]) -> sqlx::Result<Vec<Told>> {
-    let of_approval = |(one, _): &(Pending, _)| match &one.about {
-        About::Approval(id) => Some(*id),
-        About::Source(_) => None,
+    let about: Vec<_> = tell
+        .iter()
+        .map(|(one, _)| match &one.about {
+            About::Approval(id) => subject::About::Approval(*id),
+            About::Source(name) => subject::About::Source(name, one.at),
+        })
+        .collect();
+    let found = subject::look_up(conn, &about, SHOWN).await?;
+    let told = |((one, for_whom), subject): (&(Pending, Option<String>), Subject)| Told {
+        kind: one.kind,
+        why: one.why,
+        subject,
+        expires: one.approval.as_ref().map(|approval| approval.expires_at),
+        foretold: Foretold::Never,
+        for_whom: for_whom.clone(),
+        group: one.group.clone(),
+        mailed: None,
     };
-    let ids: Vec<ApprovalId> = tell.iter().take(SHOWN).filter_map(of_approval).collect();
-    let found = approvals::list_of_ids(conn, &ids).await?;
-    let found: HashMap<ApprovalId, _> = found.into_iter().map(|approval| (approval.id, approval)).collect();
-    let mut told = Vec::new();
-    for (at, (one, for_whom)) in tell.iter().enumerate() {
-        let subject = match &one.about {
-            _ if at >= SHOWN => Subject::NotShown,
-            About::Approval(id) => {
-                let Some(approval) = found.get(id) else { continue };
-                Subject::Approval(Box::new(approval.clone()))
-            }
-            About::Source(name) => {
-                let why = sources::find(conn, name).await?.and_then(|source| source.blind).map(|(_, why)| why);
-                Subject::Source { name: name.clone(), since: one.at, why }
-            }
-        };
-        let expires = one.approval.as_ref().map(|approval| approval.expires_at);
-        let (for_whom, group) = (for_whom.clone(), one.group.clone());
-        let foretold = Foretold::Never;
-        told.push(Told { kind: one.kind, why: one.why, subject, expires, foretold, for_whom, group, mailed: None });
-    }
-    Ok(told)
+    Ok(tell.iter().zip(found).filter_map(|(one, subject)| Some(told((one, subject?)))).collect())
 }
