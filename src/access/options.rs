@@ -11,7 +11,7 @@ use super::right::{TAGS_LAST, Tagged};
 use super::{Access, AccessError, bad, lock_people, parse_note};
 use crate::accounts::{By, Unavailable};
 use crate::audit::Kind;
-use crate::domain::access::{GateFields, GatePattern, OptionKind};
+use crate::domain::access::{GateFields, GatePattern, OptionKind, Tags};
 use crate::domain::ids::{Gate, GateOptionId};
 use crate::store::access::options::{self, GateOption, NewOption, UnknownOption};
 use crate::store::access::{marks, tags};
@@ -113,13 +113,12 @@ impl Access {
 /// # Errors
 /// Whatever the database says.
 pub async fn find_mail_minutes(conn: &mut PgConnection, gate: &Gate, now: Timestamp) -> sqlx::Result<Option<i32>> {
-    let mut live = options::list_live(conn).await?;
-    live.retain(|option| option.kind == OptionKind::DecideByMail && option.gates.fits_names(gate));
-    if live.iter().any(|option| option.gates.tag.is_some()) {
-        let known = tags::find(conn, (&gate.source, &gate.pipeline), now - TAGS_LAST).await?;
-        live.retain(|option| option.gates.fits(gate, known.as_ref()));
-    }
-    let Some(minutes) = live.iter().map(|option| option.minutes).min() else { return Ok(None) };
+    let live = list_by_mail(conn, gate).await?;
+    let known = match live.iter().any(|option| option.gates.tag.is_some()) {
+        true => tags::find(conn, (&gate.source, &gate.pipeline), now - TAGS_LAST).await?,
+        false => None,
+    };
+    let Some(minutes) = shortest(&live, gate, known.as_ref()) else { return Ok(None) };
     Ok((!may_ask(conn, gate, now).await?).then_some(minutes))
 }
 
@@ -139,13 +138,26 @@ pub enum ByMail {
 /// # Errors
 /// Whatever the database says.
 pub async fn find_held_minutes(conn: &mut PgConnection, gate: &Gate, tagged: &Tagged) -> sqlx::Result<ByMail> {
-    let mut live = options::list_live(conn).await?;
-    live.retain(|option| option.kind == OptionKind::DecideByMail && option.gates.fits_names(gate));
+    let live = list_by_mail(conn, gate).await?;
     if matches!(tagged, Tagged::Unasked) && live.iter().any(|option| option.gates.tag.is_some()) {
         return Ok(ByMail::Tags);
     }
-    live.retain(|option| option.gates.fits(gate, tagged.known()));
-    Ok(live.iter().map(|option| option.minutes).min().map_or(ByMail::No, ByMail::Minutes))
+    Ok(shortest(&live, gate, tagged.known()).map_or(ByMail::No, ByMail::Minutes))
+}
+
+/// Every option about mails that may be about this gate.
+async fn list_by_mail(conn: &mut PgConnection, gate: &Gate) -> sqlx::Result<Vec<GateOption>> {
+    let mut live = options::list_live(conn).await?;
+    live.retain(|option| option.kind == OptionKind::DecideByMail && option.gates.fits_names(gate));
+    Ok(live)
+}
+
+/// For how long a mail decides. That it does takes an option that surely fits; but where tags are not known, one that may fit
+/// can only make the time shorter.
+fn shortest(live: &[GateOption], gate: &Gate, tags: Option<&Tags>) -> Option<i32> {
+    let fits = |option: &&GateOption| option.gates.fits(gate, tags);
+    live.iter().find(fits)?;
+    live.iter().filter(|option| tags.is_none() || fits(option)).map(|option| option.minutes).min()
 }
 
 fn parse_minutes(kind: OptionKind, typed: &str) -> Result<i32, AccessError> {
@@ -160,4 +172,40 @@ fn told((id, kind): (GateOptionId, OptionKind), (gates, minutes): (&GatePattern,
         "option": id, "holds": kind.name(), "gates": gates.to_string(), "pattern": gates.fields(),
         "minutes": minutes, "note": note,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{ActionName, PipelineName, SourceName, StageName};
+
+    fn option(minutes: i32, tag: Option<(&str, &str)>) -> GateOption {
+        let (tag_key, tag_value) = tag.map(|(key, value)| (key.into(), value.into())).unwrap_or_default();
+        GateOption {
+            id: GateOptionId(uuid::Uuid::from_u128(minutes.unsigned_abs().into())),
+            kind: OptionKind::DecideByMail,
+            gates: GatePattern::parse(&GateFields { tag_key, tag_value, ..GateFields::default() }).unwrap(),
+            minutes,
+            note: String::new(),
+            from: Timestamp::UNIX_EPOCH,
+            given_by: None,
+        }
+    }
+
+    #[test]
+    fn a_mail_decides_for_the_shortest_time_and_no_longer_where_tags_are_not_known() {
+        let gate = Gate {
+            source: SourceName::parse("prod").unwrap(),
+            pipeline: PipelineName::parse("shop").unwrap(),
+            stage: StageName::parse("Production").unwrap(),
+            action: ActionName::parse("Release").unwrap(),
+        };
+        let tier = |value: &str| Tags::from([("tier".to_owned(), value.to_owned())]);
+        let (plain, gold) = (option(60, None), option(5, Some(("tier", "gold"))));
+        let both = [plain, gold.clone()];
+        assert_eq!(shortest(&both, &gate, Some(&tier("tin"))), Some(60));
+        assert_eq!(shortest(&both, &gate, Some(&tier("gold"))), Some(5));
+        assert_eq!(shortest(&both, &gate, None), Some(5), "it may be gold");
+        assert_eq!(shortest(&[gold], &gate, None), None, "and it may not");
+    }
 }
