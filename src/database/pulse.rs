@@ -24,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 /// Between two questions, and how long an answer may take: the sum is [`SILENT`].
 const BEAT: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_millis(1500);
+/// How long a try to connect may take: many more messages than a question, to a server that is slow and works. What it
+/// takes beyond [`ANSWER`] counts as silence all the same.
+const CONNECTING: Duration = Duration::from_secs(4);
 /// Between two tries to connect.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -32,6 +35,8 @@ const SILENT: Duration = Duration::from_secs(2);
 /// Without an answer for so long, what hangs is dropped. Longer than the server's own limits, so that a server that
 /// lives always ends things first.
 const DEAD: Duration = Duration::from_secs(10);
+
+const NO_ANSWER: &str = "no answer";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sight {
@@ -67,12 +72,12 @@ impl Default for Pulse {
 
 impl Pulse {
     /// Returns once the server is silent, or was for a while since `began`, or left a question without an answer since then
-    /// and two seconds went by.
+    /// and ten seconds went by.
     pub async fn silent(&self, began: Instant) {
         tokio::select! {
             () = self.reached(Sight::Silent) => {}
             _ = happened(&self.0.silence, began) => {}
-            () = self.outlived(began, SILENT) => {}
+            () = self.outlived(began) => {}
         }
     }
 
@@ -81,7 +86,7 @@ impl Pulse {
     pub async fn dead(&self, began: Instant) {
         tokio::select! {
             () = self.reached(Sight::Dead) => {}
-            () = self.outlived(began, DEAD) => {}
+            () = self.outlived(began) => {}
         }
     }
 
@@ -116,10 +121,11 @@ impl Pulse {
         let _ = self.0.sight.subscribe().wait_for(|now| *now == Sight::Answering).await;
     }
 
-    /// Returns when so much time went by since a question after `began` that was left without an answer.
-    async fn outlived(&self, began: Instant, patience: Duration) {
+    /// Returns when ten seconds went by since a question after `began` that was left without an answer: a server that lives
+    /// would have ended every statement by then.
+    async fn outlived(&self, began: Instant) {
         let since = happened(&self.0.missed, began).await;
-        sleep_until(since + patience).await;
+        sleep_until(since + DEAD).await;
     }
 
     async fn reached(&self, sight: Sight) {
@@ -138,26 +144,45 @@ impl Pulse {
     /// Asks the server until told to stop.
     pub(super) async fn beat(&self, options: PgConnectOptions, stop: CancellationToken) -> Result<(), Infallible> {
         let asking = async {
-            let (mut connection, mut heard) = (None, Instant::now());
+            let mut heard = Instant::now();
             loop {
-                match timeout(ANSWER, ask(&mut connection, &options)).await {
-                    Ok(Ok(())) => {
-                        heard = Instant::now();
-                        self.tell(Sight::Answering);
-                        sleep(BEAT).await;
+                let Some(mut connection) = self.connect(&options, heard).await else { continue };
+                let why = loop {
+                    match timeout(ANSWER, refuse_read_only(&mut connection)).await {
+                        Ok(Ok(())) => {
+                            heard = Instant::now();
+                            self.tell(Sight::Answering);
+                            sleep(BEAT).await;
+                        }
+                        Ok(Err(error)) => break format!("{error:?}"),
+                        Err(_) => break NO_ANSWER.to_owned(),
                     }
-                    failed => {
-                        let why = failed.map_or_else(|_| "no answer".to_owned(), |it| format!("{it:?}"));
-                        self.miss(heard, &why);
-                        connection = None;
-                        sleep(AGAIN).await;
-                    }
-                }
+                };
+                self.miss(heard, &why);
+                sleep(AGAIN).await;
             }
         };
         stop.run_until_cancelled(asking).await;
         self.tell(Sight::Answering);
         Ok(())
+    }
+
+    /// One try to connect. `None`: it failed, and was told.
+    async fn connect(&self, options: &PgConnectOptions, heard: Instant) -> Option<PgConnection> {
+        let began = Instant::now();
+        let mut connecting = Box::pin(options.connect());
+        while began.elapsed() < CONNECTING {
+            match timeout(ANSWER, &mut connecting).await {
+                Ok(Ok(connection)) => return Some(connection),
+                Ok(Err(error)) => {
+                    self.miss(heard, &format!("{error:?}"));
+                    break;
+                }
+                Err(_) => self.miss(heard, NO_ANSWER),
+            }
+        }
+        sleep(AGAIN).await;
+        None
     }
 
     fn miss(&self, heard: Instant, why: &str) {
@@ -202,14 +227,6 @@ async fn happened(at: &watch::Sender<Option<Instant>>, began: Instant) -> Instan
         Some(at) => at,
         None => std::future::pending().await,
     }
-}
-
-async fn ask(connection: &mut Option<PgConnection>, options: &PgConnectOptions) -> sqlx::Result<()> {
-    let connection = match connection {
-        Some(connection) => connection,
-        None => connection.insert(options.connect().await?),
-    };
-    refuse_read_only(connection).await
 }
 
 /// A server that takes no writes is not the one to serve from: a standby that a name leads to after a failover shows an
@@ -285,12 +302,10 @@ mod tests {
         let now = Instant::now();
         pulse.miss(now, "test");
         assert!(timeout(Duration::ZERO, pulse.silent(now)).await.is_err(), "most will be answered yet");
-        for (patience, is_over) in [(SILENT, false), (DEAD, true)] {
-            let missed = now.checked_sub(patience).unwrap();
-            pulse.0.missed.send_replace(Some(missed));
-            pulse.silent(missed).await;
-            assert_eq!(timeout(Duration::ZERO, pulse.dead(missed)).await.is_ok(), is_over);
-        }
+        let missed = now.checked_sub(DEAD).unwrap();
+        pulse.0.missed.send_replace(Some(missed));
+        pulse.silent(missed).await;
+        pulse.dead(missed).await;
     }
 
     #[tokio::test]

@@ -89,7 +89,7 @@ impl Listener {
 
     async fn look(&self, work: &Work) -> sqlx::Result<Looked> {
         for kept in work.messages.values() {
-            self.tell(kept.deadline.as_ref()).await?;
+            self.lookout.pulse().or_dead(self.tell(kept.deadline.as_ref())).await?;
         }
         self.lookout.look(&self.source, &work.pipeline).await
     }

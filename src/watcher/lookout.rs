@@ -12,6 +12,7 @@ use super::{Source, Watcher};
 use crate::approvals::Reader;
 use crate::clock::Clock;
 use crate::codepipeline::observed::ReadError;
+use crate::database::Pulse;
 use crate::domain::ids::{PipelineName, SourceName};
 use crate::random::Random;
 use crate::store::{approvals, events};
@@ -63,6 +64,11 @@ impl Lookout {
         let ours = settled.or_else(|| source.gateway.source().account.clone());
         let same = |told: Option<&str>, ours: Option<&str>| told.zip(ours).is_none_or(|(told, ours)| told == ours);
         same(account, ours.as_deref()) && same(region, Some(&source.gateway.region()))
+    }
+
+    /// Whether the database answers.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.reader.database().pulse
     }
 
     /// Looks at a pipeline and writes down what is seen, unless somebody just did.

@@ -55,7 +55,7 @@ pub(super) async fn sweep(
     };
     let sweep = Sweep { reader, clock, random, source, stop, began };
     let pulse = &reader.database().pulse;
-    let result = pulse.or_dead(sweep.run(&mut memory, &mut status)).await;
+    let result = sweep.run(&mut memory, &mut status).await;
     let written = match &result {
         Ok(()) => pulse.or_dead(reader.mark_seen(name)).await,
         Err(Trouble::Blind(why)) => pulse.or_dead(reader.mark_blind(name, why)).await,
@@ -128,27 +128,31 @@ impl<'a> Sweep<'a> {
 
 impl Sweep<'_> {
     async fn run(&self, memory: &mut Memory, status: &mut SourceStatus) -> Result<(), Trouble> {
-        self.tell_ears().await?;
+        // Each step by itself: a server that is gone ends the step, and what was read before it is kept.
+        let pulse = &self.reader.database().pulse;
+        pulse.or_dead(self.tell_ears()).await?;
         let listed = match self.source.gateway.list_pipelines().await {
             Ok(listed) => listed,
             Err(error) => return Err(memory.whole_source(&error)),
         };
-        let mut known = self.load().await?;
+        let mut known = pulse.or_dead(self.load()).await?;
         match self.source.account.get() {
             None => {
-                self.settle_account(&listed, &mut known).await?;
+                pulse.or_dead(self.settle_account(&listed, &mut known)).await?;
                 self.source.account.get_or_init(|| known.account.clone());
             }
             // A look found out meanwhile that it is another account than the one of what was just loaded.
-            Some(account) if account.is_some() && *account != known.account => known = self.load().await?,
+            Some(account) if account.is_some() && *account != known.account => {
+                known = pulse.or_dead(self.load()).await?;
+            }
             Some(_) => {}
         }
         let tasks = self.plan(&listed, &mut known, memory, status);
         memory.keep_only(&tasks.iter().map(|task| &task.name).collect());
-        self.forget_unlisted(&listed, &known).await?;
+        pulse.or_dead(self.forget_unlisted(&listed, &known)).await?;
         let place = (known.account.as_deref(), &known.tags);
         let (outcomes, storm, broken) = self.read_all(tasks, memory, place).await;
-        self.write((outcomes, broken), &storm, memory, status).await
+        pulse.or_dead(self.write((outcomes, broken), &storm, memory, status)).await
     }
 
     /// Whether announcements are heard is for whoever sweeps to say, because it is what they rely on.
@@ -241,7 +245,8 @@ impl Sweep<'_> {
                     return (name, Outcome::Skipped);
                 }
                 // Boxed: the futures of a sweep are moved around, and are large.
-                let outcome = Box::pin(self.read_one(task, account, due)).await;
+                let pulse = &self.reader.database().pulse;
+                let outcome = pulse.or_dead(Box::pin(self.read_one(task, account, due))).await;
                 match &outcome {
                     Ok(Outcome::Unreadable(ReadError::Throttled)) => storm.note(true),
                     Ok(Outcome::Read(_) | Outcome::Idle { was_read: true }) => storm.note(false),
