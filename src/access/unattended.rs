@@ -2,17 +2,19 @@
 //! option. Works moments out; rejects nothing.
 //!
 //! Whatever is unclear puts it off. Of several options that fit, the one that leaves the most time counts. An option counts
-//! from when it was given, and all of them anew from when another that fitted was ended, or from when a decision came to
-//! nothing: no click of an admin's makes anything due at once. Tags that are not known make nothing due.
+//! from when it was given or the portal found the approval, and all of them anew from when another that fitted was ended, or
+//! from when a decision came to nothing: no click of an admin's makes anything due at once, and nothing is due that nobody
+//! could have decided here. Tags that are not known make nothing due.
 
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 
 use super::right::TAGS_LAST;
 use crate::domain::access::{OptionKind, Tags};
-use crate::domain::ids::{ApprovalId, Gate};
+use crate::domain::ids::Gate;
 use crate::store::access::options::{self, EndedOption, GateOption};
 use crate::store::access::tags;
+use crate::store::approvals::Approval;
 use crate::store::decisions::unattended::{self, Ended};
 
 /// After a rejection under a rule that came to nothing: what AWS refuses once it refuses again, and each try leaves records.
@@ -30,6 +32,8 @@ pub struct Rules {
 pub struct Waits<'a> {
     pub gate: &'a Gate,
     pub opened_at: Timestamp,
+    /// When the portal saw it first: until then nobody could decide it here, or be told.
+    pub found_at: Timestamp,
     pub ended: Ended,
 }
 
@@ -94,7 +98,7 @@ impl Rules {
         let anew = ended.map(|one| one.until).chain(waits.ended.last).max();
         let fitting = self.live.iter().filter(|option| option.gates.fits(waits.gate, tags));
         let at = |option: &GateOption| {
-            let from = waits.opened_at.max(option.from).max(anew.unwrap_or(option.from));
+            let from = waits.opened_at.max(waits.found_at).max(option.from).max(anew.unwrap_or(option.from));
             after(from, SignedDuration::from_mins(option.minutes.into()))
         };
         let Some(option) = fitting.max_by_key(|option| (at(option), option.id.0)) else { return Due::Never };
@@ -119,10 +123,10 @@ impl Rules {
     pub async fn find_foretold(
         &self,
         conn: &mut PgConnection,
-        (approval, gate): (ApprovalId, &Gate),
-        (opened_at, expires_at): (Timestamp, Timestamp),
+        approval: &Approval,
         now: Timestamp,
     ) -> sqlx::Result<Foretold> {
+        let gate = &approval.gate;
         if !self.live.iter().any(|option| option.gates.fits_names(gate)) {
             return Ok(Foretold::Never);
         }
@@ -131,8 +135,15 @@ impl Rules {
             true => tags::find(conn, (&gate.source, &gate.pipeline), since).await?,
             false => None,
         };
-        let ended = unattended::find_ended(conn, approval).await?;
-        Ok(self.foretell(Waits { gate, opened_at, ended }, expires_at, known.as_ref()))
+        let waits = Waits::of(approval, unattended::find_ended(conn, approval.id).await?);
+        Ok(self.foretell(waits, approval.expires_at, known.as_ref()))
+    }
+}
+
+impl<'a> Waits<'a> {
+    #[must_use]
+    pub fn of(approval: &'a Approval, ended: Ended) -> Self {
+        Self { gate: &approval.gate, opened_at: approval.opened_at, found_at: approval.found_at, ended }
     }
 }
 
@@ -181,7 +192,8 @@ mod tests {
     fn due(live: Vec<GateOption>, ended: &[(&str, GatePattern)], failed: Ended, tags: Option<&Tags>) -> String {
         let ended = ended.iter().map(|(until, gates)| EndedOption { gates: gates.clone(), until: at(until) }).collect();
         let (rules, gate) = (Rules { live, ended }, gate());
-        match rules.of(Waits { gate: &gate, opened_at: at("10:00"), ended: failed }, tags) {
+        let (opened_at, found_at) = (at("10:00"), at("10:00"));
+        match rules.of(Waits { gate: &gate, opened_at, found_at, ended: failed }, tags) {
             Due::Never => "never".into(),
             Due::NotKnown => "not known".into(),
             Due::At(at, option) => format!("{} by {}", &at.to_string()[11..16], option.minutes),
@@ -196,6 +208,13 @@ mod tests {
         assert_eq!(due(vec![option(60, "09:00", gates("blog", None))], &[], NONE, None), "never");
         assert_eq!(due(vec![option(60, "09:00", gates("shop", None))], &[], NONE, None), "11:00 by 60");
         assert_eq!(due(vec![option(60, "10:50", gates("shop", None))], &[], NONE, None), "11:50 by 60");
+    }
+
+    #[test]
+    fn what_was_found_late_counts_from_when_it_was_found() {
+        let (rules, gate) = (Rules { live: vec![option(60, "09:00", gates("shop", None))], ended: vec![] }, gate());
+        let waits = Waits { gate: &gate, opened_at: at("10:00"), found_at: at("12:00"), ended: NONE };
+        assert!(matches!(rules.of(waits, None), Due::At(due, _) if due == at("13:00")));
     }
 
     #[test]
@@ -235,7 +254,7 @@ mod tests {
     #[test]
     fn what_aws_fails_before_is_not_foretold() {
         let (rules, gate) = (Rules { live: vec![option(60, "09:00", gates("shop", None))], ended: vec![] }, gate());
-        let waits = Waits { gate: &gate, opened_at: at("10:00"), ended: NONE };
+        let waits = Waits { gate: &gate, opened_at: at("10:00"), found_at: at("10:00"), ended: NONE };
         assert_eq!(rules.foretell(waits, at("10:45"), None), Foretold::Never);
         assert_eq!(rules.foretell(waits, at("12:00"), None), Foretold::At(at("11:00")));
     }

@@ -238,6 +238,8 @@ pub(super) struct UnattendedRule<'a> {
     pub given_by: &'a str,
     pub note: &'a str,
     pub opened_at: String,
+    /// When the portal saw it first: the minutes count from then at the earliest.
+    pub found_at: String,
     /// When it was to be rejected. The record's own time is when it was.
     pub due_at: String,
 }
@@ -265,6 +267,7 @@ impl<'a> IntendedByRule<'a> {
                 given_by: option.given_by.as_deref().unwrap_or("the operator"),
                 note: &option.note,
                 opened_at: live.opened_at.to_string(),
+                found_at: live.found_at.to_string(),
                 due_at: due_at.to_string(),
             },
             fingerprint: live.fingerprint.hex(),

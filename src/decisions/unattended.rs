@@ -5,7 +5,6 @@
 //! transaction of the intent holds the options as it holds marks, so that one which was ended before is not acted upon; so does
 //! each send. Who decides in the same second is either first, and this does nothing, or is told that it was rejected.
 
-use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -28,7 +27,8 @@ use crate::store::access::options::{self, GateOption};
 use crate::store::decisions::intake::{self, NewDecision};
 use crate::store::decisions::{self as table, unattended};
 
-/// How many are looked at beside each other.
+/// How many are looked at in one pass, beside each other: those that opened first. A rule that makes hundreds due in one
+/// second must not take the way to AWS from people who decide.
 const AT_ONCE: usize = 16;
 /// How much of an admin's name AWS is told.
 const MOST_OF_A_NAME: usize = 100;
@@ -49,8 +49,8 @@ impl Decisions {
     /// Whatever the database says about finding them. Trouble with a single one is logged, and it is looked at again later.
     pub async fn reject_unattended(&self) -> sqlx::Result<usize> {
         let due = self.0.reader.database().pulse.or_dead(self.list_due()).await?;
-        let looked = futures::stream::iter(due).map(|id| self.look_after(id)).buffer_unordered(AT_ONCE);
-        Ok(looked.filter(|rejected| std::future::ready(*rejected)).count().await)
+        let looked = futures::future::join_all(due.into_iter().map(|id| self.look_after(id))).await;
+        Ok(looked.into_iter().filter(|rejected| *rejected).count())
     }
 
     /// What is due by what was last read. One small query while there is no rule.
@@ -64,13 +64,14 @@ impl Decisions {
         let waiting = unattended::list(&mut conn, opened, before(TAGS_LAST)).await?;
         drop(conn);
         let mut not_before = self.not_before();
-        not_before.retain(|_, at| *at > now);
+        // What is held up for longer was held by a clock that was wrong.
+        not_before.retain(|_, at| *at > now && *at <= now + pace::UNATTENDED_AGAIN);
         let is_due = |one: &&unattended::Unattended| {
-            let waits = Waits { gate: &one.gate, opened_at: one.opened_at, ended: one.ended };
+            let waits = Waits { gate: &one.gate, opened_at: one.opened_at, found_at: one.found_at, ended: one.ended };
             matches!(rules.of(waits, one.tags.as_ref()), Due::At(at, _) if at <= now)
                 && !not_before.contains_key(&one.approval)
         };
-        Ok(waiting.iter().filter(is_due).map(|one| one.approval).collect())
+        Ok(waiting.iter().filter(is_due).map(|one| one.approval).take(AT_ONCE).collect())
     }
 
     /// A moment that is past whichever of the two clocks is wrong: nothing is rejected because one of them is fast.
@@ -85,27 +86,35 @@ impl Decisions {
                 self.send_in_background(decision);
                 true
             }
-            Ok(Looked::Nothing | Looked::AskForTags) => false,
+            Ok(Looked::Nothing | Looked::AskForTags) => {
+                self.hold_off(id);
+                false
+            }
             Err(error) => {
                 tracing::warn!(error = &*error, approval = %id, "nobody decided in time, but it could not be rejected; it is looked at again");
-                let again = self.0.clock.now().checked_add(pace::UNATTENDED_AGAIN).unwrap_or(Timestamp::MAX);
-                self.not_before().insert(id, again);
+                self.hold_off(id);
                 false
             }
         }
     }
 
+    /// It is not looked at again for a while, so that the next pass comes to others.
+    fn hold_off(&self, id: ApprovalId) {
+        let again = self.surely_past().checked_add(pace::UNATTENDED_AGAIN).unwrap_or(Timestamp::MAX);
+        self.not_before().insert(id, again);
+    }
+
     async fn reject_if_due(&self, id: ApprovalId) -> Result<Looked, Trouble> {
         let began = self.0.clock.now();
-        let live = Box::pin(self.0.reader.refresh(id)).await?;
+        let pulse = self.0.reader.database().pulse.clone();
+        let live = pulse.or_dead(Box::pin(self.0.reader.refresh(id))).await?;
         // Nothing is rejected that was not just seen to wait.
         if live.at_aws != AtAws::Open || live.seen_open_at < began {
             return Ok(Looked::Nothing);
         }
-        let pulse = self.0.reader.database().pulse.clone();
         match pulse.or_dead(self.commit_rejection(&live, &Tagged::Unasked)).await? {
             Looked::AskForTags => {
-                let tags = Box::pin(self.0.reader.read_tags(&live.gate)).await?;
+                let tags = pulse.or_dead(Box::pin(self.0.reader.read_tags(&live.gate))).await?;
                 pulse.or_dead(self.commit_rejection(&live, &Tagged::Are(tags))).await
             }
             looked => Ok(looked),
@@ -129,8 +138,7 @@ impl Decisions {
         let now = self.surely_past();
         let rules = Rules::load(&mut tx, now).await?;
         let ended = unattended::find_ended(&mut tx, live.id).await?;
-        let waits = Waits { gate: &live.gate, opened_at: live.opened_at, ended };
-        let (due_at, option) = match rules.of(waits, tagged.known()) {
+        let (due_at, option) = match rules.of(Waits::of(live, ended), tagged.known()) {
             Due::At(at, option) if at <= now => (at, option),
             Due::At(..) | Due::Never => return Ok(Looked::Nothing),
             Due::NotKnown => return Ok(Looked::AskForTags),

@@ -150,8 +150,7 @@ async fn foretell(conn: &mut PgConnection, told: &mut [Told], now: Timestamp) ->
     let rules = Rules::load(conn, now).await?;
     for one in told.iter_mut().filter(|one| one.kind.asks()) {
         if let Subject::Approval(approval) = &one.subject {
-            let (about, times) = ((approval.id, &approval.gate), (approval.opened_at, approval.expires_at));
-            one.foretold = rules.find_foretold(conn, about, times, now).await?;
+            one.foretold = rules.find_foretold(conn, approval, now).await?;
         }
     }
     Ok(())

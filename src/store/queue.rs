@@ -35,6 +35,7 @@ pub struct Waiting {
     pub shown: Shown,
     pub opened_at: Timestamp,
     pub opened_about: bool,
+    pub found_at: Timestamp,
     pub expires_at: Timestamp,
     pub expires_about: bool,
     /// The last read that saw it open.
@@ -90,7 +91,7 @@ pub async fn list_waiting(conn: &mut PgConnection, skipping: i64, at_most: i64) 
             select id from live order by expires_at, id limit $1
             offset (select least($2, (greatest(count(*), 1) - 1) / $1 * $1) from live))
         select a.id as "id!", a.shown as "shown!", a.opened_at as "opened_at!", a.opened_about as "opened_about!",
-            a.expires_at as "expires_at!", a.expires_about as "expires_about!", a.seen_open_at as "seen_open_at!",
+            a.found_at as "found_at!", a.expires_at as "expires_at!", a.expires_about as "expires_about!", a.seen_open_at as "seen_open_at!",
             a.at_aws as "at_aws!", coalesce(s.blind_since, p.unreadable_since) as "unread_since?",
             a.details -> 'trigger' as "trigger?: Json<Option<TriggerSeen>>",
             a.details -> 'sources' as "sources?: Json<Vec<SourceSeen>>",
@@ -133,6 +134,7 @@ pub async fn list_waiting(conn: &mut PgConnection, skipping: i64, at_most: i64) 
             shown: serde_json::from_str(&row.shown).map_err(|problem| bad("approval", row.id, &problem))?,
             opened_at: row.opened_at.to_jiff(),
             opened_about: row.opened_about,
+            found_at: row.found_at.to_jiff(),
             expires_at: row.expires_at.to_jiff(),
             expires_about: row.expires_about,
             seen_open_at: row.seen_open_at.to_jiff(),

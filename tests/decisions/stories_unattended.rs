@@ -382,6 +382,27 @@ async fn after_a_downtime_it_acts_late_and_tells_both_times() {
 }
 
 #[tokio::test]
+async fn what_opened_while_no_portal_ran_has_all_its_minutes_from_when_it_was_found() {
+    let stage = Stage::start().await;
+    stage.reject_after(10, "shop").await;
+    stage.world.open_approval("shop", None).expect("the gate is free");
+    stage.pass(mins(45)).await;
+    stage.watch().await;
+    let approval = stage.open_approvals().await.pop().unwrap();
+    assert!(approval.found_at >= approval.opened_at + mins(45), "nobody could have decided it here before");
+    assert_eq!(stage.pass_by().await, 0);
+    stage.pass(mins(9)).await;
+    assert_eq!(stage.pass_by().await, 0);
+    stage.nothing_was_sent();
+    stage.pass(mins(1)).await;
+    assert_eq!(stage.pass_by().await, 1);
+    let rule = stage.last_payload("decision.intended").await["rule"].clone();
+    assert_eq!(rule["found_at"], approval.found_at.to_string());
+    assert_eq!(rule["due_at"], (approval.found_at + mins(10)).to_string());
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn what_was_decided_in_the_console_meanwhile_is_left_alone() {
     let stage = Stage::start().await;
     stage.reject_after(10, "shop").await;

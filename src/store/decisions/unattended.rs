@@ -25,19 +25,20 @@ pub struct Unattended {
     pub approval: ApprovalId,
     pub gate: Gate,
     pub opened_at: Timestamp,
+    pub found_at: Timestamp,
     pub ended: Ended,
     /// What its pipeline is tagged with, as read lately.
     pub tags: Option<Tags>,
 }
 
-/// Everything that opened before `opened`, was last seen to wait, is nobody's to settle, and can be read: not of a source that
+/// Everything that opened and was found before `opened`, was last seen to wait, is nobody's to settle, and can be read: not of a source that
 /// is blind or no longer configured, nor of a pipeline that cannot be read. Tags count that were read since `tags_since`.
 ///
 /// # Errors
 /// Whatever the database says, also of an impossible row.
 pub async fn list(conn: &mut PgConnection, opened: Timestamp, tags_since: Timestamp) -> sqlx::Result<Vec<Unattended>> {
     let rows = sqlx::query!(
-        r#"select a.id, a.source, a.pipeline, a.stage, a.action, a.opened_at, g.tags as "tags?: Json<Tags>",
+        r#"select a.id, a.source, a.pipeline, a.stage, a.action, a.opened_at, a.found_at, g.tags as "tags?: Json<Tags>",
             e.last as "last?", e.by_rule as "by_rule?"
         from portal.approval a
         join portal.source s on s.name = a.source and s.configured and s.blind_since is null
@@ -47,7 +48,7 @@ pub async fn list(conn: &mut PgConnection, opened: Timestamp, tags_since: Timest
         cross join lateral (
             select max(d.settled_at) as last, max(d.settled_at) filter (where d.channel = 'rule') as by_rule
             from portal.decision d where d.approval_id = a.id) e
-        where a.at_aws = 'open' and a.opened_at <= $1
+        where a.at_aws = 'open' and greatest(a.opened_at, a.found_at) <= $1
             and not exists (select from portal.decision d where d.approval_id = a.id
                 and d.state in ('intent', 'submitting', 'unsure', 'accepted'))
         order by a.opened_at, a.id"#,
@@ -60,6 +61,7 @@ pub async fn list(conn: &mut PgConnection, opened: Timestamp, tags_since: Timest
             approval: ApprovalId(row.id),
             gate: access::gate("portal.approval", (row.source, row.pipeline), (row.stage, row.action))?,
             opened_at: row.opened_at.to_jiff(),
+            found_at: row.found_at.to_jiff(),
             ended: Ended {
                 last: row.last.map(jiff_sqlx::Timestamp::to_jiff),
                 by_rule: row.by_rule.map(jiff_sqlx::Timestamp::to_jiff),

@@ -98,8 +98,7 @@ async fn foretell(conn: &mut PgConnection, approval: &Approval, now: Timestamp) 
         return Ok(Foretold::Never);
     }
     let rules = Rules::load(conn, now).await?;
-    let (about, times) = ((approval.id, &approval.gate), (approval.opened_at, approval.expires_at));
-    rules.find_foretold(conn, about, times, now).await
+    rules.find_foretold(conn, approval, now).await
 }
 
 #[cfg(test)]

@@ -105,7 +105,8 @@ fn rule(waiting: &Waiting, look: Look<'_>) -> Option<RuleLine> {
         return None;
     }
     let lately = waiting.tags.as_ref().filter(|(_, read_at)| *read_at >= look.now - TAGS_LAST);
-    let waits = Waits { gate: &waiting.shown.gate, opened_at: waiting.opened_at, ended: waiting.ended };
+    let (opened_at, found_at) = (waiting.opened_at, waiting.found_at);
+    let waits = Waits { gate: &waiting.shown.gate, opened_at, found_at, ended: waiting.ended };
     let foretold = look.rules.foretell(waits, waiting.expires_at, lately.map(|(tags, _)| tags));
     RuleLine::of(foretold, look.now)
 }

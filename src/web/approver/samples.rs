@@ -84,6 +84,7 @@ pub fn waiting(number: u128, shown: Shown) -> Waiting {
         shown,
         opened_at: now() - SignedDuration::from_hours(5),
         opened_about: false,
+        found_at: now() - SignedDuration::from_hours(5),
         expires_at: now() + SignedDuration::from_hours(7 * 24 - 5),
         expires_about: true,
         seen_open_at: now() - SignedDuration::from_secs(9),
