@@ -4,7 +4,9 @@
 create table portal.hook_message (
     -- SNS's own id, which a message keeps when it is sent again.
     message_id text primary key check (message_id <> '' and octet_length(message_id) <= 100),
-    taken_at timestamptz not null
+    taken_at timestamptz not null,
+    -- Null while somebody is at it; for longer where they died or could not say that nothing came of it.
+    done_at timestamptz
 );
 create index hook_message_taken on portal.hook_message (taken_at);
 

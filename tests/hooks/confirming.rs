@@ -6,6 +6,7 @@ use std::io::Write;
 use std::sync::Once;
 
 use aws_lc_rs::{digest, hmac};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::server::{Answer, Asked};
@@ -128,6 +129,23 @@ async fn when_sns_does_not_answer_it_may_ask_again() {
     let question = stage.question(TOPIC, "2336412f37fb687f");
     assert_eq!(stage.send(&question).await, 503);
     stage.server.answer("/", Answer::ok(""));
+    assert_eq!(stage.send(&question).await, 200);
+    assert_eq!(stage.send(&question).await, 403, "once");
+    assert_eq!((stage.status().taken, stage.status().confirmed), (1, 1));
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_a_process_took_and_died_over_is_answered_when_sns_asks_again() {
+    let stage = Stage::start().await;
+    stage.server.answer("/", Answer::ok(""));
+    let question = stage.question(TOPIC, "2336412f37fb687f");
+    let claim = "insert into portal.hook_message (message_id, taken_at) values ($1, $2)";
+    let now = jiff_sqlx::ToSqlx::to_sqlx(stage.portal.state.clock.now());
+    let mut dba = stage.portal.database.connect_superuser().await;
+    sqlx::query(claim).bind(question["MessageId"].as_str()).bind(now).execute(&mut dba).await.unwrap();
+    assert_eq!(stage.send(&question).await, 503, "somebody is at it, for all anybody knows");
+    stage.portal.advance(SignedDuration::from_secs(30));
     assert_eq!(stage.send(&question).await, 200);
     assert_eq!(stage.send(&question).await, 403, "once");
     assert_eq!((stage.status().taken, stage.status().confirmed), (1, 1));

@@ -33,7 +33,7 @@ use crate::codepipeline::Gateway;
 use crate::config::HooksConfig;
 use crate::database::Database;
 use crate::database::outage::is_transient;
-use crate::store::hooks;
+use crate::store::hooks::{self, Claim};
 use fetching::Certificates;
 use judging::{Genuine, Said};
 use refusal::Refusals;
@@ -42,6 +42,8 @@ use refusal::Refusals;
 pub const AGAIN: Duration = Duration::from_secs(20);
 /// A message is taken once in this time. It may be an hour old, so it is refused for its age long before.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
+/// A message may be in somebody's hands for so long: beyond what SNS waits for an answer. Whoever has it for longer has died.
+const IN_HAND: SignedDuration = SignedDuration::from_secs(30);
 /// Messages of one address that are not genuine: so many at once, and one more each second. Genuine ones do not count.
 const REFUSED_AT_ONCE: i32 = 60;
 const REFUSED_EVERY: SignedDuration = SignedDuration::from_secs(1);
@@ -218,7 +220,7 @@ impl Sns {
     /// Whatever the database says.
     pub async fn forget_taken(&self) -> sqlx::Result<()> {
         let Some(inner) = &self.0 else { return Ok(()) };
-        let (_, since) = inner.window();
+        let since = inner.before(REMEMBERED);
         hooks::delete_messages_before(&mut *inner.house.database.pages.acquire().await?, since).await
     }
 }
@@ -242,8 +244,9 @@ impl Inner {
     /// Takes a genuine message, unless it was taken before. What cannot be done now is done when SNS sends it again.
     async fn take_once(&self, genuine: Genuine) -> Taken {
         match self.house.database.pulse.or_dead(self.claim(&genuine.message_id)).await {
-            Ok(true) => {}
-            Ok(false) => return Taken::Refused(Refusal::Replayed),
+            Ok(Claim::Ours) => {}
+            Ok(Claim::Done) => return Taken::Refused(Refusal::Replayed),
+            Ok(Claim::InHand) => return Taken::Later,
             Err(error) => return self.later(&error),
         }
         let done = match genuine.said {
@@ -256,6 +259,10 @@ impl Inner {
         };
         if done {
             add(&self.counts.taken);
+            // Where this is lost, the message may be taken once more, and the same comes of it.
+            if let Err(error) = self.house.database.pulse.or_dead(self.finish(&genuine.message_id)).await {
+                self.later(&error);
+            }
             return Taken::Well;
         }
         if let Err(error) = self.house.database.pulse.or_dead(self.release(&genuine.message_id)).await {
@@ -274,9 +281,15 @@ impl Inner {
         Taken::Later
     }
 
-    async fn claim(&self, message_id: &str) -> sqlx::Result<bool> {
+    async fn claim(&self, message_id: &str) -> sqlx::Result<Claim> {
+        let (since, in_hand) = (self.before(REMEMBERED), self.before(IN_HAND));
         let mut conn = self.house.database.pages.acquire().await?;
-        hooks::take_message(&mut conn, message_id, self.window()).await
+        hooks::claim_message(&mut conn, message_id, self.now(), (since, in_hand)).await
+    }
+
+    async fn finish(&self, message_id: &str) -> sqlx::Result<()> {
+        let mut conn = self.house.database.pages.acquire().await?;
+        hooks::mark_message_done(&mut conn, message_id, self.now()).await
     }
 
     async fn release(&self, message_id: &str) -> sqlx::Result<()> {
@@ -284,10 +297,8 @@ impl Inner {
         hooks::release_message(&mut conn, message_id).await
     }
 
-    /// Now, and since when messages are remembered.
-    fn window(&self) -> (Timestamp, Timestamp) {
-        let now = self.now();
-        (now, now.checked_sub(REMEMBERED).unwrap_or(now))
+    fn before(&self, span: SignedDuration) -> Timestamp {
+        self.now().checked_sub(span).unwrap_or(Timestamp::MIN)
     }
 
     /// Hands a message over to where announcements are followed. False: it could not be.
