@@ -60,6 +60,13 @@ impl Notices {
             None => (Sorted::default(), Vec::new(), None),
         };
         let mut tx = conn.begin().await?;
+        // Links end with whoever they were made for: none is left behind by a letter that was written meanwhile. The next
+        // turn reads them anew.
+        if let Some(reader) = &reader
+            && !people::hold(&mut tx, reader).await?
+        {
+            return Ok(());
+        }
         if !people::lock_turn(&mut tx, turn).await? {
             return Ok(());
         }
@@ -134,6 +141,9 @@ impl Notices {
         foretell(&mut conn, &mut told, now).await?;
         let letter = letters::write(&told, (&self.0.outbox, &zone::find_or_utc(&reader.time_zone), now));
         let mut tx = conn.begin().await?;
+        if !people::hold(&mut tx, &reader).await? {
+            return Ok(false);
+        }
         if !mailed_links::mark_renewed(&mut tx, link.id, now).await?
             || !self.0.outbox.put(&mut tx, (account, &reader.email), &letter).await?
         {

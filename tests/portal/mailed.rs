@@ -95,6 +95,33 @@ impl Browser {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_written_while_its_person_is_given_other_roles_leaves_no_link() {
+    // S-27: links end with whoever they were made for, whatever they are given back.
+    let sink = Sink::start().await;
+    let portal = Portal::deciding_by_mail(&sink).await;
+    portal.create_account("ana", &[Role::Approver]).await;
+    portal.waiting("shop").await;
+    portal.tell().await;
+    portal.advance(SignedDuration::from_secs(10));
+    let mut dba = portal.database.connect_superuser().await;
+    let mut changing = dba.begin().await.unwrap();
+    sqlx::query("update portal.account set roles = '{approver,auditor}'").execute(&mut *changing).await.unwrap();
+    sqlx::query("delete from portal.mailed_link").execute(&mut *changing).await.unwrap();
+    let notices = portal.state.notices.clone();
+    let writing = tokio::spawn(async move { notices.step().await.unwrap() });
+    portal.until_somebody_waits_for_a_lock().await;
+    changing.commit().await.unwrap();
+    writing.await.unwrap();
+    let links: i64 = sqlx::query_scalar("select count(*) from portal.mailed_link").fetch_one(&mut dba).await.unwrap();
+    assert_eq!(links, 0);
+    // The letter is written again for whoever they are by then.
+    portal.advance(MINUTE * 5);
+    portal.tell().await;
+    sink.newest_for(&email("ana"));
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_opens_the_approval_for_whoever_signs_in_and_decides_nothing() {
     // L-01, L-06, L-07
     let sink = Sink::start().await;

@@ -121,6 +121,22 @@ pub async fn look_again(conn: &mut PgConnection, account: AccountId, now: Timest
     Ok(())
 }
 
+/// Holds somebody as they were read until the transaction ends: who changes, disables or deletes them meanwhile waits, and
+/// then finds what this transaction leaves. False: they are another's by now, or may not be told any more.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn hold(conn: &mut PgConnection, reader: &Reachable) -> sqlx::Result<bool> {
+    let held = sqlx::query_scalar!(
+        r#"select true as "held!" from portal.account where id = $1 and email = $2 and roles = $3 and disabled_at is null
+            and deleted_at is null and not must_change_password for share"#,
+        reader.account.0,
+        reader.email,
+        &reader.roles
+    );
+    Ok(held.fetch_optional(conn).await?.is_some())
+}
+
 /// Somebody whose letter was taken to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn {
