@@ -52,7 +52,8 @@ async fn a_message_is_taken_once_by_whichever_replica() {
     let request = reqwest::Client::new().post(format!("http://{}/hooks/sns", other.address));
     let request = request.header("host", stage.running.address.to_string()).body(message.to_string());
     assert_eq!(request.send().await.unwrap().status(), 403);
-    assert_eq!(stage.refused()["replayed"], 19);
+    let replayed = answers.iter().filter(|status| **status == 403).count() + 1;
+    assert_eq!(stage.refused()["replayed"], replayed as u64);
     assert_eq!(stage.status().taken, 1);
     other.stop(std::time::Duration::from_secs(5)).await;
     replica.running.stop(std::time::Duration::from_secs(5)).await;
