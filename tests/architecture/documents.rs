@@ -87,6 +87,28 @@ fn tests_and_scripts_that_documents_name_exist() {
     assert!(named > 10, "only {named} were found");
 }
 
+/// A fault that is said to be survived names its story: one that was renamed or removed would leave the claim without proof.
+#[test]
+fn stories_that_tell_of_a_fault_exist_under_the_names_that_documents_give_them() {
+    let code: String = ["tests", "src"]
+        .iter()
+        .flat_map(|folder| list_files(&root().join(folder), "rs"))
+        .map(|file| read(&file))
+        .collect();
+    let mut named = 0;
+    for document in list_files(&root().join("docs"), "md") {
+        for quoted in read(&document).split('`') {
+            let is_story =
+                quoted.matches('_').count() >= 4 && quoted.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+            if is_story && !quoted.starts_with("COUNTERSIGN_") {
+                assert!(code.contains(&format!("fn {quoted}(")), "{}: there is no {quoted}", document.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "{named}");
+}
+
 #[test]
 fn every_documented_command_explains_itself() {
     let readme = read(&root().join("README.md"));
