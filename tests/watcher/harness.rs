@@ -92,21 +92,21 @@ impl Stage {
         let (sim, clock) = simulate(world).await;
         let test_database = TestDatabase::create().await;
         let sources = sources(&sim);
-        let (reader, watcher) = watch(&test_database, &clock, &sources).await;
-        Self {
-            world: sim.world(ACCOUNT, REGION),
-            database: test_database.open(),
-            sim,
-            clock,
-            test_database,
-            reader,
-            watcher,
-        }
+        let database = test_database.open();
+        let (reader, watcher) = watch(&database, &clock, &sources, &settings()).await;
+        Self { world: sim.world(ACCOUNT, REGION), database, sim, clock, test_database, reader, watcher }
     }
 
     /// The portal ends and starts again, with what the database kept.
     pub async fn restart(&mut self, sources: Vec<SourceConfig>) {
-        (self.reader, self.watcher) = watch(&self.test_database, &self.clock, &sources).await;
+        (self.reader, self.watcher) = watch(&self.test_database.open(), &self.clock, &sources, &settings()).await;
+    }
+
+    /// The same with a portal that waits for AWS as long as it likes.
+    pub async fn with_patience(self, patience: Duration) -> Self {
+        let settings = Settings { attempt: patience, ..settings() };
+        let (reader, watcher) = watch(&self.database, &self.clock, &[source(&self.sim)], &settings).await;
+        Self { reader, watcher, ..self }
     }
 
     pub fn step(&self, seconds: i64) {
@@ -177,13 +177,13 @@ impl Stage {
     }
 }
 
-async fn watch(database: &TestDatabase, clock: &Clock, sources: &[SourceConfig]) -> (Reader, Watcher) {
+async fn watch(database: &Database, clock: &Clock, sources: &[SourceConfig], settings: &Settings) -> (Reader, Watcher) {
     let random = Random::system();
     let mut gateways = Vec::new();
     for source in sources {
-        gateways.push(gateway(source).await);
+        gateways.push(Gateway::open(source, settings.clone(), &Random::seeded(3)).await.unwrap());
     }
-    let reader = Reader::new(database.open(), clock.clone(), random.clone(), gateways);
+    let reader = Reader::new(database.clone(), clock.clone(), random.clone(), gateways);
     let watcher = Watcher::new(&reader, clock, &random, SignedDuration::from_secs(15)).unwrap();
     watcher.register().await.unwrap();
     (reader, watcher)

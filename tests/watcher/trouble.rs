@@ -1,12 +1,14 @@
 //! Blindness is loud, and one broken thing does not stop the others.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use countersign::simulator::config::Rate;
 use countersign::simulator::{Fault, FaultKind, Moment, Verdict};
 use countersign::store::sources;
 use countersign::watcher::Ended;
 use sqlx::Executor as _;
+use tokio_util::sync::CancellationToken;
 
 use crate::frugal::SMALL as MANY;
 use crate::harness::{GATES, INES, Stage, other_source, source};
@@ -371,4 +373,39 @@ async fn an_aws_that_is_away_is_told_in_words_without_the_insides_of_the_program
     for inside in ["DispatchFailure", "ConnectorError", "Some(", " { "] {
         assert!(!why.contains(inside), "{inside}: {why}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sweep_has_read_is_kept_although_one_read_hangs_while_the_database_is_lost_for_a_moment() {
+    // P-13. Ten seconds after a question that nobody answered, what hangs on it is given up: that one step, not the sweep.
+    let stage = Stage::gates().await.with_patience(Duration::from_secs(60)).await;
+    stage.sweep().await;
+    let first = stage.sim.now();
+    stage.step(60);
+    let (stop, database) = (CancellationToken::new(), stage.database.clone());
+    let feeling = tokio::spawn({
+        let stop = stop.clone();
+        async move { database.feel_pulse(stop).await }
+    });
+    let reads = stage.sim.count("GetPipelineState");
+    stage.sim.add_fault(Fault::on("GetPipelineState", FaultKind::Block { at: Moment::Received }).of("shop"));
+    let mut dba = stage.test_database.connect_superuser().await;
+    let losing = async {
+        while stage.sim.count("GetPipelineState") < 2 * reads {
+            tokio::task::yield_now().await;
+        }
+        let lose =
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'countersign'";
+        dba.execute(lose).await.unwrap();
+    };
+    let (status, ()) = tokio::join!(stage.sweep(), losing);
+    assert!(matches!(status.ended, Ended::Failed(_)), "{status:?}");
+    let again = "select name from portal.pipeline where read_at > $1 and gate_count > 0 order by name";
+    let again = sqlx::query_scalar::<_, String>(again).bind(jiff_sqlx::ToSqlx::to_sqlx(first));
+    let again = again.fetch_all(&mut dba).await.unwrap();
+    assert!(!again.is_empty() && !again.contains(&"shop".to_owned()), "{again:?}");
+    stage.sim.clear_faults();
+    assert_eq!(stage.sweep().await.ended, Ended::Read);
+    stop.cancel();
+    feeling.await.unwrap().unwrap();
 }
