@@ -3,7 +3,7 @@
 use countersign::simulator::Verdict;
 use jiff::SignedDuration;
 
-use crate::service::Answer;
+use crate::service::{Answer, HOST};
 use crate::stage::{HOUR, MINUTE, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +99,7 @@ async fn a_redirect_is_not_followed() {
     let stage = Stage::start().await;
     let (_ana, _phone) = stage.approver("ana").await;
     for status in [301, 307, 308] {
-        stage.service.answers(Answer::status(status).with("location", "https://169.254.169.254/latest/meta-data/"));
+        stage.service.answers(Answer::status(status).with("location", "https://other.service.example/elsewhere"));
         let before = stage.service.asked().len();
         let open = stage.portal.waiting("shop").await;
         stage.tell().await;
@@ -108,6 +108,7 @@ async fn a_redirect_is_not_followed() {
         stage.pass(MINUTE * 2, MINUTE).await;
     }
     assert!(stage.service.asked().iter().all(|asked| asked.path.starts_with("/send/")));
+    assert!(stage.service.resolved().iter().all(|name| name == HOST), "{:?}", stage.service.resolved());
     stage.finish().await;
 }
 

@@ -1,11 +1,16 @@
 //! When a browser is told nothing more.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use countersign::accounts::By;
 use countersign::domain::people::Role;
+use countersign::wire;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::harness::email;
 use crate::service::{Answer, Phone};
-use crate::stage::{MINUTE, Stage, turn_on};
+use crate::stage::{MINUTE, Stage};
 
 const BROWSERS: &str = "select count(*) from portal.push_browser";
 
@@ -126,20 +131,30 @@ async fn a_host_that_the_operator_took_off_the_list_is_asked_for_nothing() {
     stage.finish().await;
 }
 
+/// A name server of whoever wants the portal to ask inside.
+struct Names(SocketAddr);
+
+impl Resolve for Names {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let found: Addrs = Box::new(std::iter::once(self.0));
+        Box::pin(async move { Ok(found) })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_portals_own_client_reaches_nobody_inside() {
+async fn a_service_whose_name_leads_inside_is_not_connected_to() {
     // U-13: the host is allowed, and its name leads to loopback.
-    let stage = Stage::with("").await;
+    let stage = Stage::start().await;
     let (_ana, phone) = stage.approver("ana").await;
     stage.portal.waiting("shop").await;
     stage.write().await;
     stage.portal.advance(crate::stage::GATHERED);
     stage.write().await;
-    // Its name leads nowhere, or not to what listens here.
-    assert_eq!(stage.portal.state.push.send().await.unwrap(), 1);
+    let inside = wire::strangers_by(Arc::new(Names(stage.service.address())));
+    assert_eq!(stage.portal.state.push.by_way_of(inside).unwrap().send().await.unwrap(), 1);
     assert!(phone.told(&stage.service).is_empty());
     assert_eq!((stage.service.connections(), stage.waiting_messages().await), (0, 1), "tried again later");
-    let second = turn_on(&stage.portal.as_approver("ben").await, &Phone::new("b")).await;
-    assert_eq!(second.status, 303);
+    let why = "select count(*) from portal.push_message where last_error like '%an address that is not public%'";
+    assert_eq!(stage.count(why).await, 1);
     stage.finish().await;
 }

@@ -74,6 +74,7 @@ pub struct PushService {
 struct Shared {
     answer: Mutex<Answer>,
     asked: Mutex<Vec<Asked>>,
+    resolved: Mutex<Vec<String>>,
     connections: AtomicUsize,
     /// Answers that may be given.
     allowed: Semaphore,
@@ -83,9 +84,14 @@ struct Shared {
 
 impl PushService {
     pub async fn start() -> Self {
+        Self::start_as(vec![HOST.to_owned()]).await
+    }
+
+    /// With a certificate for these hosts.
+    pub async fn start_as(names: Vec<String>) -> Self {
         let authority = Authority::new("For push");
         let key = KeyPair::generate().unwrap();
-        let certificate = authority.issue(&key, &CertificateParams::new(vec![HOST.to_owned()]).unwrap());
+        let certificate = authority.issue(&key, &CertificateParams::new(names).unwrap());
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let config =
             ServerConfig::builder_with_provider(Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider()))
@@ -99,6 +105,7 @@ impl PushService {
         let shared = Arc::new(Shared {
             answer: Mutex::new(Answer::status(201)),
             asked: Mutex::default(),
+            resolved: Mutex::default(),
             connections: AtomicUsize::new(0),
             allowed: Semaphore::new(1_000_000),
             came: Semaphore::new(0),
@@ -111,7 +118,7 @@ impl PushService {
     pub fn client(&self) -> reqwest::ClientBuilder {
         let certificate = reqwest::Certificate::from_der(self.authority.certificate.der()).unwrap();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([certificate]);
-        client.dns_resolver(Arc::new(Everywhere(self.address)))
+        client.dns_resolver(Arc::new(Everywhere(self.address, Arc::clone(&self.shared))))
     }
 
     pub fn answers(&self, answer: Answer) {
@@ -120,6 +127,15 @@ impl PushService {
 
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// Every name that was looked up.
+    pub fn resolved(&self) -> Vec<String> {
+        self.shared.resolved.lock().unwrap().clone()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn connections(&self) -> usize {
@@ -142,10 +158,11 @@ impl PushService {
     }
 }
 
-struct Everywhere(SocketAddr);
+struct Everywhere(SocketAddr, Arc<Shared>);
 
 impl Resolve for Everywhere {
-    fn resolve(&self, _name: Name) -> Resolving {
+    fn resolve(&self, name: Name) -> Resolving {
+        self.1.resolved.lock().unwrap().push(name.as_str().to_owned());
         let addresses: Addrs = Box::new(std::iter::once(self.0));
         Box::pin(async move { Ok(addresses) })
     }
