@@ -169,7 +169,7 @@ impl Push {
             Then::End => {
                 tracing::info!(message = %id, %browser, attempt, why, "a browser is gone; it is told nothing more");
                 let mut tx = conn.begin().await?;
-                if let Some(ended) = browsers::end(&mut tx, browser, None).await? {
+                if let Some(ended) = browsers::end_gone(&mut tx, browser, &message.sealed_browser).await? {
                     self.record_ended(&mut tx, &By::System, (&ended, "gone, as its push service says"))
                         .await
                         .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;

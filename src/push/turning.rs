@@ -17,7 +17,7 @@ use crate::domain::people::Person;
 use crate::domain::push::{BadSubscription, Subscription};
 use crate::sealing::Purpose;
 use crate::store::access::rights;
-use crate::store::push::browsers::{self, Browser, Ended, NewBrowser};
+use crate::store::push::browsers::{self, Browser, Ended, Moved, NewBrowser};
 use crate::store::sessions;
 
 /// More browsers of one person are a mistake.
@@ -159,20 +159,29 @@ impl Push {
         let mut conn = self.0.database.pages.acquire().await?;
         let key = self.key(&mut conn).await?.public;
         let mut tx = conn.begin().await?;
-        let Some(ended) = browsers::end_at(&mut tx, &old.address_hash()).await? else { return Ok(false) };
-        let known = self.open_browser(ended.id, &ended.sealed);
+        let Some(found) = browsers::lock_at(&mut tx, &old.address_hash()).await? else { return Ok(false) };
+        let known = self.open_browser(found.id, &found.sealed);
         if !known.is_some_and(|known| bool::from(known.secret().ct_eq(old.secret()))) {
             return Ok(false);
         }
+        let mut taken_from = None;
         if new.address_hash() != old.address_hash() {
             // Whosever it was, it is that of who holds it.
-            browsers::end_at(&mut tx, &new.address_hash()).await?;
+            let before = browsers::end_at(&mut tx, &new.address_hash()).await?;
+            taken_from = before.map(|before| before.account).filter(|account| *account != found.account);
         }
-        let whose = Whose { account: ended.account, session: ended.session, name: ended.name };
-        let id = self.keep(&mut tx, &new, (&whose, &key)).await?;
+        let moved = Moved {
+            address_hash: new.address_hash(),
+            sealed: &self.seal(found.id, &new)?,
+            host: new.host(),
+            public_key: &key,
+            at: self.0.clock.now(),
+        };
+        browsers::move_to(&mut tx, found.id, &moved).await?;
         let fields = json!({
-            "person": whose.account, "push_browser": id, "browser": whose.name, "host": new.host(),
-            "why": "given another address by its push service", "before": { "push_browser": ended.id },
+            "person": found.account, "push_browser": found.id, "browser": found.name, "host": new.host(),
+            "why": "given another address by its push service", "before": { "host": found.host },
+            "taken_from": taken_from,
         });
         append(&mut tx, &self.0.random, (Kind::PushStarted, &By::System), fields).await?;
         tx.commit().await?;
@@ -200,13 +209,12 @@ impl Push {
         let parts = &*self.0;
         let now = parts.clock.now();
         let id = PushBrowserId(parts.random.uuid_v7(now));
-        let text = serde_json::to_vec(subscription).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         let new = NewBrowser {
             id,
             account: whose.account,
             session: whose.session,
             address_hash: subscription.address_hash(),
-            sealed: &parts.sealer.seal(Purpose::Push, &owner(id), &text),
+            sealed: &self.seal(id, subscription)?,
             host: subscription.host(),
             public_key: key,
             name: &whose.name,
@@ -214,6 +222,11 @@ impl Push {
         };
         browsers::insert(conn, &new).await?;
         Ok(id)
+    }
+
+    fn seal(&self, id: PushBrowserId, subscription: &Subscription) -> sqlx::Result<Vec<u8>> {
+        let text = serde_json::to_vec(subscription).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        Ok(self.0.sealer.seal(Purpose::Push, &owner(id), &text))
     }
 
     /// Where a browser is reached. None: it is sealed with a key that is gone.

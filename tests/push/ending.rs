@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use countersign::accounts::By;
 use countersign::domain::people::Role;
+use countersign::push::Said;
 use countersign::wire;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use sqlx::Connection as _;
 
 use crate::harness::email;
 use crate::service::{Answer, Phone};
-use crate::stage::{MINUTE, Stage};
+use crate::stage::{MINUTE, Stage, renew};
 
 const BROWSERS: &str = "select count(*) from portal.push_browser";
 
@@ -34,6 +36,30 @@ async fn a_browser_that_is_gone_is_told_nothing_more() {
         assert_eq!(stage.service.asked().len(), 1);
         stage.finish().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_renewed_while_its_old_address_is_found_gone_goes_on() {
+    let stage = Stage::start().await;
+    let (_ana, old) = stage.approver("ana").await;
+    let new = Phone::new("new");
+    stage.service.answers(Answer::status(410));
+    stage.service.hold();
+    stage.portal.waiting("shop").await;
+    stage.write().await;
+    stage.portal.advance(MINUTE);
+    stage.write().await;
+    let push = stage.push.clone();
+    let sending = tokio::spawn(async move { push.send().await });
+    stage.service.until_asked().await;
+    assert_eq!(renew(&stage.portal.anonymous(), (&old, &old.secret()), &new).await.status, 204);
+    stage.service.go_on();
+    assert_eq!(sending.await.unwrap().unwrap(), 1);
+    assert_eq!(stage.count(BROWSERS).await, 1);
+    stage.service.answers(Answer::status(201));
+    stage.pass(MINUTE * 2, MINUTE).await;
+    assert_eq!(new.told(&stage.service).len(), 1, "what waited too");
+    stage.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,5 +182,43 @@ async fn a_service_whose_name_leads_inside_is_not_connected_to() {
     assert_eq!((stage.service.connections(), stage.waiting_messages().await), (0, 1), "tried again later");
     let why = "select count(*) from portal.push_message where last_error like '%an address that is not public%'";
     assert_eq!(stage.count(why).await, 1);
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_ended_while_its_service_renews_it_is_ended() {
+    // S-27: whoever signs out everywhere cuts off also what is given another address at that moment.
+    let stage = Stage::start().await;
+    let (ana, old) = stage.approver("ana").await;
+    let new = Phone::new("new");
+    stage.portal.advance(MINUTE);
+    let page = ana.open("/me").await;
+    let mut conn = stage.portal.database.connect_superuser().await;
+    let mut tx = conn.begin().await.unwrap();
+    sqlx::query("select from portal.push_browser for update").execute(&mut *tx).await.unwrap();
+    let waiting = async |many: i64| {
+        let sql =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while stage.count(sql).await < many {
+            tokio::task::yield_now().await;
+        }
+    };
+    let renewing = async {
+        let ((address, key, secret), (to, its_key, its_secret)) =
+            ((old.address(), old.key(), old.secret()), (new.address(), new.key(), new.secret()));
+        let old = Said { address: &address, key: &key, secret: &secret };
+        let new = Said { address: &to, key: &its_key, secret: &its_secret };
+        assert!(stage.portal.state.push.renew(old, new).await.unwrap());
+    };
+    let ending = async {
+        waiting(1).await;
+        assert_eq!(ana.submit(&page, "/me/sessions/end-all", &[]).await.status, 303);
+    };
+    let letting_go = async {
+        waiting(2).await;
+        tx.rollback().await.unwrap();
+    };
+    tokio::join!(renewing, ending, letting_go);
+    assert_eq!(stage.count(BROWSERS).await, 0);
     stage.finish().await;
 }

@@ -3,6 +3,7 @@
 use countersign::push::Push;
 use countersign::simulator::{OpenApproval, Verdict};
 use jiff::SignedDuration;
+use reqwest::Method;
 
 use crate::harness::{Browser, Page, Portal};
 use crate::service::{HOST, Phone, PushService};
@@ -107,4 +108,18 @@ pub async fn turn_on(browser: &Browser, phone: &Phone) -> Page {
     let fields = phone.fields();
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     browser.submit(&page, "/me/notifications/push", &fields).await
+}
+
+/// As the service worker does, when its push service gave its browser another address. The old one with its secret.
+pub async fn renew(browser: &Browser, old: (&Phone, &str), new: &Phone) -> Page {
+    let fields = [
+        ("old_endpoint", old.0.address()),
+        ("old_p256dh", old.0.key()),
+        ("old_auth", old.1.to_owned()),
+        ("endpoint", new.address()),
+        ("p256dh", new.key()),
+        ("auth", new.secret()),
+    ];
+    let request = browser.request(Method::POST, "/push/renewed").form(&fields);
+    browser.send("/push/renewed", request).await
 }

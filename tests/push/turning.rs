@@ -1,12 +1,11 @@
 //! Turning it on and off: the page, the service worker, what a browser may say, and its renewals.
 
 use countersign::domain::people::Role;
-use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::{Browser, Page, Portal};
+use crate::harness::Portal;
 use crate::service::{HOST, Phone};
-use crate::stage::{Stage, turn_on};
+use crate::stage::{MINUTE, Stage, renew, turn_on};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_turns_it_on_sees_it_tries_it_and_turns_it_off() {
@@ -153,24 +152,12 @@ async fn the_portal_can_be_installed_and_its_worker_does_nothing_but_push() {
     portal.finish().await;
 }
 
-async fn renew(browser: &Browser, old: (&Phone, &str), new: &Phone) -> Page {
-    let fields = [
-        ("old_endpoint", old.0.address()),
-        ("old_p256dh", old.0.key()),
-        ("old_auth", old.1.to_owned()),
-        ("endpoint", new.address()),
-        ("p256dh", new.key()),
-        ("auth", new.secret()),
-    ];
-    let request = browser.request(Method::POST, "/push/renewed").form(&fields);
-    browser.send("/push/renewed", request).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_was_given_another_address_goes_on_being_told() {
     let stage = Stage::start().await;
     let (_ana, old) = stage.approver("ana").await;
     let (nobody, new) = (stage.portal.anonymous(), Phone::new("new"));
+    stage.portal.advance(MINUTE);
     // Its service knows the address; the secret it does not.
     let guess = Phone::new("guess").secret();
     for wrong in [guess.as_str(), "", "AAAA"] {

@@ -48,10 +48,69 @@ pub async fn insert(conn: &mut PgConnection, new: &NewBrowser<'_>) -> sqlx::Resu
 pub struct Ended {
     pub id: PushBrowserId,
     pub account: AccountId,
-    pub session: Uuid,
+    pub name: String,
+    pub host: String,
+}
+
+/// A browser whose push service may give it another address.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub id: PushBrowserId,
+    pub account: AccountId,
     pub name: String,
     pub host: String,
     pub sealed: Vec<u8>,
+    pub since: Timestamp,
+}
+
+/// The one that is reached at this address, locked until the transaction ends.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn lock_at(conn: &mut PgConnection, address_hash: &[u8; 32]) -> sqlx::Result<Option<Found>> {
+    let row = sqlx::query!(
+        "select id, account_id, name, host, sealed, since from portal.push_browser where address_hash = $1 for update",
+        address_hash.as_slice()
+    );
+    Ok(row.fetch_optional(conn).await?.map(|row| Found {
+        id: PushBrowserId(row.id),
+        account: AccountId(row.account_id),
+        name: row.name,
+        host: row.host,
+        sealed: row.sealed,
+        since: row.since.to_jiff(),
+    }))
+}
+
+/// Where a browser is reached from now on.
+#[derive(Debug)]
+pub struct Moved<'a> {
+    pub address_hash: [u8; 32],
+    pub sealed: &'a [u8],
+    pub host: &'a str,
+    pub public_key: &'a [u8],
+    pub at: Timestamp,
+}
+
+/// It is reached elsewhere, and stays the same browser: whoever ends it meanwhile ends it where it is reached by then.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn move_to(conn: &mut PgConnection, id: PushBrowserId, new: &Moved<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update portal.push_browser set address_hash = $2, sealed = $3, host = $4, public_key = $5, since = $6,
+            failures = 0, held_until = null
+        where id = $1",
+        id.0,
+        new.address_hash.as_slice(),
+        new.sealed,
+        new.host,
+        new.public_key,
+        new.at.to_sqlx()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Ends the one that is reached at this address, whosever it is.
@@ -60,16 +119,14 @@ pub struct Ended {
 /// Whatever the database says.
 pub async fn end_at(conn: &mut PgConnection, address_hash: &[u8; 32]) -> sqlx::Result<Option<Ended>> {
     let row = sqlx::query!(
-        "delete from portal.push_browser where address_hash = $1 returning id, account_id, session_id, name, host, sealed",
+        "delete from portal.push_browser where address_hash = $1 returning id, account_id, name, host",
         address_hash.as_slice()
     );
     Ok(row.fetch_optional(conn).await?.map(|row| Ended {
         id: PushBrowserId(row.id),
         account: AccountId(row.account_id),
-        session: row.session_id,
         name: row.name,
         host: row.host,
-        sealed: row.sealed,
     }))
 }
 
@@ -84,17 +141,33 @@ pub async fn end(
 ) -> sqlx::Result<Option<Ended>> {
     let row = sqlx::query!(
         "delete from portal.push_browser where id = $1 and ($2::uuid is null or account_id = $2)
-        returning id, account_id, session_id, name, host, sealed",
+        returning id, account_id, name, host",
         id.0,
         account.map(|account| account.0)
     );
     Ok(row.fetch_optional(conn).await?.map(|row| Ended {
         id: PushBrowserId(row.id),
         account: AccountId(row.account_id),
-        session: row.session_id,
         name: row.name,
         host: row.host,
-        sealed: row.sealed,
+    }))
+}
+
+/// Ends one that its push service does not know any more where we asked, unless it is reached elsewhere by now.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn end_gone(conn: &mut PgConnection, id: PushBrowserId, sealed: &[u8]) -> sqlx::Result<Option<Ended>> {
+    let row = sqlx::query!(
+        "delete from portal.push_browser where id = $1 and sealed = $2 returning id, account_id, name, host",
+        id.0,
+        sealed
+    );
+    Ok(row.fetch_optional(conn).await?.map(|row| Ended {
+        id: PushBrowserId(row.id),
+        account: AccountId(row.account_id),
+        name: row.name,
+        host: row.host,
     }))
 }
 
