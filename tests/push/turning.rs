@@ -174,3 +174,39 @@ async fn a_browser_that_was_given_another_address_goes_on_being_told() {
     assert_eq!(started[1].actor, "system");
     stage.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_says_what_is_known_of_it_is_believed_and_nothing_is_written() {
+    let stage = Stage::start().await;
+    let (_ana, phone) = stage.approver("ana").await;
+    let nobody = stage.portal.anonymous();
+    for _ in 0..5 {
+        stage.portal.advance(MINUTE);
+        assert_eq!(renew(&nobody, (&phone, &phone.secret()), &phone).await.status, 204);
+    }
+    assert_eq!(stage.portal.records_of("push.started").await.len(), 1);
+    assert_eq!(stage.count("select count(*) from portal.push_browser").await, 1);
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_is_given_another_address_once_a_minute_at_most() {
+    // Whoever has one could fill the record.
+    let stage = Stage::start().await;
+    let (_ana, first) = stage.approver("ana").await;
+    let (nobody, second, third) = (stage.portal.anonymous(), Phone::new("second"), Phone::new("third"));
+    let second_a = async |status| {
+        let answer = renew(&nobody, (&first, &first.secret()), &second).await;
+        assert_eq!(answer.status, status);
+    };
+    second_a(404).await;
+    stage.portal.advance(MINUTE);
+    second_a(204).await;
+    stage.portal.advance(MINUTE / 2);
+    assert_eq!(renew(&nobody, (&second, &second.secret()), &third).await.status, 404);
+    assert_eq!(stage.portal.records_of("push.started").await.len(), 2);
+    stage.portal.advance(MINUTE / 2);
+    assert_eq!(renew(&nobody, (&second, &second.secret()), &third).await.status, 204);
+    assert_eq!(stage.portal.records_of("push.started").await.len(), 3);
+    stage.finish().await;
+}
