@@ -100,7 +100,8 @@ impl Push {
     async fn ask(&self, message: &Taken, key: &ServerKey) -> Result<u16, Trouble> {
         let request = self.request(message, key)?;
         let secret = request.url().path().trim_matches('/').to_owned();
-        let again = |away: wire::Away| Trouble::of(away.to_string(), Then::Again(None));
+        // Of the certificate that it shows, whoever answers chooses what is in an error.
+        let again = |away: wire::Away| Trouble::of(redacted(&away.to_string(), Some(&secret)), Then::Again(None));
         let (status, headers, body) = self.0.wire.ask_with_headers(request).await.map_err(again)?;
         if status.is_success() {
             return Ok(status.as_u16());

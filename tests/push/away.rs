@@ -3,7 +3,7 @@
 use countersign::simulator::Verdict;
 use jiff::SignedDuration;
 
-use crate::service::{Answer, HOST};
+use crate::service::{Answer, HOST, PushService};
 use crate::stage::{HOUR, MINUTE, Stage};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,6 +71,27 @@ async fn what_cannot_be_told_in_time_is_given_up_and_admins_see_it() {
     assert!(!page.body.contains(&phone.path) && !page.body.contains(&phone.path[6..]), "{}", page.body);
     stage.pass(HOUR * 12, MINUTE * 10).await;
     assert_eq!(stage.count("select count(*) from portal.push_message where due_at is not null and asks").await, 0);
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_answers_in_its_place_can_say_much_and_little_of_it_is_kept() {
+    // Of the certificate that it shows, whoever answers chooses what is in an error.
+    let stage = Stage::start().await;
+    let names = (0..1000).map(|n| format!("host-{n}.evil.example")).collect();
+    let evil = PushService::start_as(names).await;
+    let push = stage.portal.state.push.by_way_of(evil.client()).unwrap();
+    let (_ana, phone) = stage.approver("ana").await;
+    stage.portal.waiting("shop").await;
+    stage.write().await;
+    stage.portal.advance(SignedDuration::from_secs(10));
+    stage.write().await;
+    assert_eq!(push.send().await.unwrap(), 1);
+    assert_eq!(stage.waiting_messages().await, 1, "tried again later");
+    let kept = "select max(char_length(last_error))::bigint from portal.push_message";
+    assert!((1..=500).contains(&stage.count(kept).await));
+    stage.pass(HOUR, MINUTE).await;
+    assert_eq!(phone.told(&stage.service).len(), 1);
     stage.finish().await;
 }
 
