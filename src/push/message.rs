@@ -32,15 +32,16 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// As push services see it (RFC 8030, 5.4): nothing can be learnt from it.
-    pub(super) fn name(&self) -> String {
+    /// As the push service of this browser sees it (RFC 8030, 5.4): nothing can be learnt from it, not even which of its
+    /// browsers are told of the same.
+    pub(super) fn name(&self, browser: PushBrowserId) -> String {
         let about = match self {
             Self::Approval(id) => format!("approval {id}"),
             Self::Source(name) => format!("source {name}"),
             Self::Queue => "queue".to_owned(),
             Self::Test => "test".to_owned(),
         };
-        URL_SAFE_NO_PAD.encode(&sha256(format!("countersign push {about}").as_bytes())[..24])
+        URL_SAFE_NO_PAD.encode(&sha256(format!("countersign push {browser} {about}").as_bytes())[..24])
     }
 
     fn approval(&self) -> Option<ApprovalId> {
@@ -99,12 +100,11 @@ struct Shown<'a> {
 }
 
 impl Message {
-    fn shown(&self) -> Vec<u8> {
-        let topic = self.topic.name();
+    fn shown(&self, topic: &str) -> Vec<u8> {
         let shown = Shown {
             title: cut(&self.heading, HEADING),
             body: cut(&self.text, TEXT),
-            tag: &topic,
+            tag: topic,
             path: self.topic.path(),
             silent: self.is_silent,
         };
@@ -139,7 +139,7 @@ impl Push {
         for browser in &browsers {
             for message in messages {
                 let ends = message.topic.approval().is_some() && !message.asks;
-                if ends && messages::is_told_over(conn, *browser, &message.topic.name()).await? {
+                if ends && messages::is_told_over(conn, *browser, &message.topic.name(*browser)).await? {
                     continue;
                 }
                 self.put_one(conn, *browser, message).await?;
@@ -161,13 +161,14 @@ impl Push {
         let parts = &*self.0;
         let now = parts.clock.now();
         let id = PushMessageId(parts.random.uuid_v7(now));
-        let sealed = parts.sealer.seal(Purpose::Push, &owner(id), &Zeroizing::new(message.shown()));
+        let topic = message.topic.name(browser);
+        let sealed = parts.sealer.seal(Purpose::Push, &owner(id), &Zeroizing::new(message.shown(&topic)));
         let use_of = message.useless_at.duration_since(message.due_at).clamp(LEAST_USE, MOST_USE);
         let new = NewMessage {
             id,
             browser,
             tells: message.tells,
-            topic: &message.topic.name(),
+            topic: &topic,
             approval: message.topic.approval(),
             asks: message.asks,
             urgency: message.urgency.name(),
@@ -204,23 +205,25 @@ mod tests {
     #[test]
     fn whatever_others_write_a_message_fits_and_hides_nothing() {
         for text in ["\u{202e}\u{0}", "\"\\\n", "🚀", "x"] {
-            let shown = message(&text.repeat(9999), &text.repeat(9999), Topic::Queue).shown();
+            let shown = message(&text.repeat(9999), &text.repeat(9999), Topic::Queue).shown("x");
             assert!(shown.len() <= LONGEST, "{} of {text:?}", shown.len());
             let read: serde_json::Value = serde_json::from_slice(&shown).unwrap();
             assert!(!read["body"].as_str().unwrap().contains(['\u{202e}', '\u{0}']));
             assert!(read["title"].as_str().unwrap().ends_with('…'));
         }
-        let shown = message("Waiting", "Decide", Topic::Queue).shown();
+        let shown = message("Waiting", "Decide", Topic::Queue).shown("x");
         let read: serde_json::Value = serde_json::from_slice(&shown).unwrap();
         assert_eq!((&read["title"], &read["path"]), (&"Waiting".into(), &serde_json::Value::Null));
     }
 
     #[test]
-    fn a_topic_is_what_services_take_and_another_for_each_approval() {
+    fn a_topic_is_what_services_take_and_another_for_each_approval_and_browser() {
+        let browser = |n| PushBrowserId(uuid::Uuid::from_u128(n));
         let approval = |n| Topic::Approval(ApprovalId(uuid::Uuid::from_u128(n)));
-        assert_ne!(approval(1).name(), approval(2).name());
+        assert_ne!(approval(1).name(browser(1)), approval(2).name(browser(1)));
         for topic in [approval(1), Topic::Queue, Topic::Test, Topic::Source(SourceName::parse("default").unwrap())] {
-            assert_eq!(topic.name().len(), 32);
+            assert_eq!(topic.name(browser(1)).len(), 32);
+            assert_ne!(topic.name(browser(1)), topic.name(browser(2)));
         }
     }
 }

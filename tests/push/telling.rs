@@ -91,6 +91,12 @@ async fn neither_the_database_nor_the_record_tells_where_a_phone_is_reached_or_w
     stage.finish().await;
 }
 
+/// What its push service replaces its messages by.
+fn topics_of(stage: &Stage, phone: &Phone) -> Vec<String> {
+    let asked = stage.service.asked().into_iter().filter(|asked| asked.path == phone.path);
+    asked.map(|asked| asked.header("topic").to_owned()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_decides_it_the_phone_shows_how_it_ended() {
     let stage = Stage::start().await;
@@ -112,8 +118,10 @@ async fn whoever_decides_it_the_phone_shows_how_it_ended() {
         assert_eq!(told[1]["tag"], told[0]["tag"], "in place of what asked");
         assert_eq!(told[1]["silent"], is_silent, "quiet for who did not choose to be told of ends");
     }
-    let topics: Vec<String> = stage.service.asked().iter().map(|asked| asked.header("topic").to_owned()).collect();
-    assert!(topics.iter().all(|topic| *topic == topics[0]));
+    for phone in [&anas, &bens] {
+        let topics = topics_of(&stage, phone);
+        assert!(topics.iter().all(|topic| *topic == topics[0]));
+    }
     stage.pass(MINUTE * 10, MINUTE).await;
     let told = bens.told(&stage.service);
     assert_eq!(told.len(), 2, "not told again by the letter's turn: {told:?}");
@@ -284,5 +292,21 @@ async fn each_of_somebodys_browsers_is_told() {
     stage.portal.waiting("shop").await;
     stage.tell().await;
     assert_eq!((phone.told(&stage.service).len(), laptop.told(&stage.service).len()), (1, 1));
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_cannot_tell_by_what_replaces_what_who_is_told_of_the_same() {
+    let stage = Stage::start().await;
+    let (_ana, hers) = stage.approver("ana").await;
+    let (_ben, his) = stage.approver("ben").await;
+    let open = stage.portal.waiting("shop").await;
+    stage.tell().await;
+    stage.decided_elsewhere(&open, Verdict::Approved).await;
+    stage.pass(MINUTE * 2, MINUTE).await;
+    let (hers, his) = (topics_of(&stage, &hers), topics_of(&stage, &his));
+    assert_eq!((hers.len(), his.len()), (2, 2));
+    assert!(hers[0] == hers[1] && his[0] == his[1], "in place of what asked");
+    assert_ne!(hers[0], his[0]);
     stage.finish().await;
 }
