@@ -82,6 +82,7 @@ create table portal.channel_delivery (
     constraint channel_delivery_state check (num_nonnulls(due_at, told_at, given_up_at) = 1)
 );
 create index channel_delivery_due on portal.channel_delivery (channel_id, due_at) where due_at is not null;
+create index channel_delivery_given_up on portal.channel_delivery (channel_id) where given_up_at is not null;
 create index channel_delivery_made on portal.channel_delivery (channel_id, made_at desc);
 
 grant select, insert, update on portal.channel, portal.channel_gates to countersign_app;
