@@ -183,7 +183,7 @@ impl Channels {
         if !address.trim().is_empty() {
             let address = self.check_address(address, channel.kind)?;
             let sealed = self.seal((id, ADDRESS), address.expose().as_str());
-            channels::move_to(&mut tx, id, (address.host(), &sealed)).await?;
+            channels::move_to(&mut tx, id, (address.host(), &sealed), self.0.clock.now()).await?;
             address.host().clone_into(&mut host);
         }
         if !channels::change(&mut tx, id, &name, tells).await? {

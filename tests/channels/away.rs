@@ -174,6 +174,49 @@ async fn what_is_not_taken_for_three_days_is_given_up_seen_and_sent_again_when_a
     stage.finish().await;
 }
 
+/// A message that could not be told for hours, was tried just now, and is left alone for long therefore.
+async fn failed_for_hours(stage: &mut Stage) -> String {
+    stage.answers(PROGRAM, Answer::status(503));
+    let (page, _) = stage.make("webhook", "Board", PROGRAM, "").await;
+    stage.portal.waiting("shop").await;
+    for _ in 0..40 {
+        stage.tell().await;
+        stage.portal.advance(MINUTE * 5);
+    }
+    let tried = stage.sent_to(PROGRAM).len();
+    while stage.sent_to(PROGRAM).len() == tried {
+        stage.portal.advance(MINUTE);
+        stage.tell().await;
+    }
+    stage.adam = stage.portal.sign_in_again("adam").await;
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_waits_goes_at_once_where_a_channel_is_said_to_be() {
+    let mut stage = Stage::start().await;
+    stage.takes(OTHER);
+    let page = failed_for_hours(&mut stage).await;
+    let shown = stage.adam.open(&page).await;
+    let told = [("name", "Board"), ("address", OTHER), ("waiting", "on"), ("reminders", "on")];
+    assert_eq!(stage.adam.submit(&shown, &page, &told).await.status, 303);
+    stage.tell().await;
+    assert_eq!(stage.texts("select id::text from portal.channel_delivery where due_at is not null").await.len(), 0);
+    assert_eq!(stage.types_to(OTHER), ["approval.waiting"]);
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_waits_goes_at_once_when_a_test_shows_that_its_channel_is_back() {
+    let mut stage = Stage::start().await;
+    let page = failed_for_hours(&mut stage).await;
+    stage.takes(PROGRAM);
+    assert_eq!(stage.press(&page, "/test").await, 303);
+    stage.tell().await;
+    assert_eq!(stage.texts("select id::text from portal.channel_delivery where due_at is not null").await.len(), 0);
+    stage.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_chat_will_not_take_as_it_is_does_not_keep_the_rest_for_days() {
     let mut stage = Stage::start().await;

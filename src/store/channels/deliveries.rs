@@ -44,6 +44,7 @@ pub struct Taken {
     pub id: DeliveryId,
     pub channel: ChannelId,
     pub kind: Kind,
+    pub tells: String,
     pub body: String,
     pub useless_at: Timestamp,
     /// The so-manieth time, this one included.
@@ -89,7 +90,7 @@ pub async fn take_due(
         update portal.channel_delivery d set lease_holder = $1, lease_until = $3, attempts = attempts + 1
         from free where d.id = free.next_id and d.due_at <= $2
             and (d.lease_until is null or d.lease_until <= $2 or d.lease_until > $3::timestamptz + interval '1 hour')
-        returning d.id, d.channel_id, free.kind, d.body, d.useless_at, d.attempts, free.sealed_address, free.sealed_secret,
+        returning d.id, d.channel_id, free.kind, d.tells, d.body, d.useless_at, d.attempts, free.sealed_address, free.sealed_secret,
             free.failures"#,
         holder,
         now.to_sqlx(),
@@ -102,6 +103,7 @@ pub async fn take_due(
             id: DeliveryId(row.id),
             channel: ChannelId(row.channel_id),
             kind: read_kind(&row.kind, row.channel_id)?,
+            tells: row.tells,
             body: row.body,
             useless_at: row.useless_at.to_jiff(),
             attempt: row.attempts,
@@ -168,6 +170,22 @@ pub async fn give_up_useless(conn: &mut PgConnection, now: Timestamp) -> sqlx::R
         now.to_sqlx()
     );
     Ok(done.execute(conn).await?.rows_affected())
+}
+
+/// Everything that waits for a channel is due at once, but for what is being sent.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn bring_forward(conn: &mut PgConnection, channel: ChannelId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update portal.channel_delivery set due_at = $2
+        where channel_id = $1 and due_at > $2 and (lease_until is null or lease_until <= $2)",
+        channel.0,
+        now.to_sqlx()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// A message as admins see it: never what it says.

@@ -161,11 +161,16 @@ pub async fn change(conn: &mut PgConnection, id: ChannelId, name: &str, tells: T
     Ok(done.execute(conn).await?.rows_affected() == 1)
 }
 
-/// It leads elsewhere from now on, and is tried at once.
+/// It leads elsewhere from now on, and what waits is tried at once.
 ///
 /// # Errors
 /// Whatever the database says.
-pub async fn move_to(conn: &mut PgConnection, id: ChannelId, (host, sealed): (&str, &[u8])) -> sqlx::Result<()> {
+pub async fn move_to(
+    conn: &mut PgConnection,
+    id: ChannelId,
+    (host, sealed): (&str, &[u8]),
+    now: Timestamp,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "update portal.channel set host = $2, sealed_address = $3, failures = 0, held_until = null
         where id = $1 and until_at is null",
@@ -173,9 +178,9 @@ pub async fn move_to(conn: &mut PgConnection, id: ChannelId, (host, sealed): (&s
         host,
         sealed
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    deliveries::bring_forward(conn, id, now).await
 }
 
 /// What its messages are signed with from now on.
