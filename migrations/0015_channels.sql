@@ -49,12 +49,13 @@ alter table portal.notice add column channels_at timestamptz default now();
 alter table portal.notice alter column channels_at drop default;
 create index notice_for_channels on portal.notice (due_at) where channels_at is null;
 
--- What a channel is to be told. Gone once it is in a message, or need not be told any more.
+-- What a channel is to be told. Gone once it is in a message, or need not be told any more; but that a source cannot be read stays,
+-- due no more: who was told so is told that it can be read again, and nobody else.
 create table portal.channel_news (
     channel_id uuid not null references portal.channel,
     notice_id bigint not null references portal.notice on delete cascade,
     came_at timestamptz not null,
-    due_at timestamptz not null,
+    due_at timestamptz,
     primary key (channel_id, notice_id)
 );
 create index channel_news_notice on portal.channel_news (notice_id);

@@ -72,7 +72,9 @@ impl Channels {
             let room = OF_WEBHOOKS.saturating_sub(channel.waiting);
             tell.truncate(usize::try_from(room).unwrap_or(0).min(MADE));
         }
-        dealt_with.extend(tell.iter().map(|one| one.notice));
+        let (blind, others): (Vec<&News>, Vec<&News>) = tell.iter().partition(|one| one.kind == Kind::Blind);
+        let blind: Vec<i64> = blind.iter().map(|one| one.notice).collect();
+        dealt_with.extend(others.iter().map(|one| one.notice));
         if channel.kind.is_chat() {
             let asks = |one: &News| one.about.approval().filter(|_| one.kind.asks()).map(|id| (id, one.kind));
             self.put_message(&mut tx, &channel, once_each(tell, asks), now).await?;
@@ -83,6 +85,7 @@ impl Channels {
                 self.put(&mut tx, (delivery, id), (told.kind.name(), &body), now).await?;
             }
         }
+        news::mark_told_blind(&mut tx, id, &blind).await?;
         news::delete(&mut tx, id, &dealt_with).await?;
         news::put_off(&mut tx, id, &later, now.checked_add(AGAIN).unwrap_or(now)).await?;
         tx.commit().await?;
@@ -125,9 +128,9 @@ fn judge(news: &News, channel: &Channel, patterns: &[GatePattern], now: Timestam
         return Fate::Drop;
     }
     match &news.about {
-        About::Source { name, blind_since } => {
+        About::Source { name, blind_since, is_told_blind } => {
             let fits = patterns.iter().any(|pattern| pattern.source.fits(name.as_str()));
-            let holds = news.kind == Kind::Seen || *blind_since == Some(news.at);
+            let holds = if news.kind == Kind::Seen { *is_told_blind } else { *blind_since == Some(news.at) };
             if fits && holds { Fate::Tell } else { Fate::Drop }
         }
         About::Approval { gate, at_aws, expires_at, is_being_decided, tags, .. } => {

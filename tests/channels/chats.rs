@@ -178,6 +178,37 @@ async fn a_chat_is_told_of_a_source_that_stays_blind_and_that_it_sees_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_blindness_that_nobody_was_told_of_nobody_is_told_that_it_is_over() {
+    let stage = Stage::start().await;
+    for address in [SLACK, PROGRAM] {
+        stage.takes(address);
+    }
+    stage.make("slack", "releases", SLACK, "").await;
+    stage.make("webhook", "Board", PROGRAM, "").await;
+    let blind_for = async |time: SignedDuration| {
+        stage.portal.world().deny("ListPipelines", None);
+        stage.portal.watcher.activate().await;
+        stage.tell_chats().await;
+        stage.portal.advance(time);
+        stage.tell_chats().await;
+        stage.portal.simulator.clear_faults();
+        stage.portal.watcher.activate().await;
+        for _ in 0..3 {
+            stage.tell_chats().await;
+            stage.portal.advance(SignedDuration::from_mins(1));
+        }
+    };
+    blind_for(SignedDuration::from_secs(10)).await;
+    assert!(stage.server.asked().is_empty(), "{:?}", stage.types_to(PROGRAM));
+    blind_for(SignedDuration::from_mins(2)).await;
+    assert_eq!(stage.types_to(PROGRAM), ["source.blind", "source.seen"]);
+    assert_eq!(stage.sent_to(SLACK).len(), 2);
+    blind_for(SignedDuration::from_secs(10)).await;
+    assert_eq!((stage.types_to(PROGRAM).len(), stage.sent_to(SLACK).len()), (2, 2), "another time is another matter");
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_tag_tells_a_channel_of_is_told_as_soon_as_the_tags_are_read() {
     let stage = Stage::start().await;
     stage.takes(SLACK);

@@ -38,6 +38,8 @@ pub enum About {
         name: SourceName,
         /// Since when it cannot be read, where it is configured still.
         blind_since: Option<Timestamp>,
+        /// The channel was told that it could not be read since then.
+        is_told_blind: bool,
     },
 }
 
@@ -68,6 +70,7 @@ struct Row {
     tags: Option<Json<Tags>>,
     tags_at: Option<jiff_sqlx::Timestamp>,
     blind_since: Option<jiff_sqlx::Timestamp>,
+    told_blind: bool,
 }
 
 impl TryFrom<Row> for News {
@@ -97,6 +100,7 @@ impl TryFrom<Row> for News {
             (None, Some(source), _, _) => About::Source {
                 name: SourceName::parse(source).map_err(name)?,
                 blind_since: row.blind_since.map(jiff_sqlx::Timestamp::to_jiff),
+                is_told_blind: row.told_blind,
             },
             _ => return Err(bad("is about nothing, or two things".to_owned())),
         };
@@ -117,7 +121,8 @@ pub async fn take_due(conn: &mut PgConnection, now: Timestamp, most: i64) -> sql
         r#"select n.id, n.kind, n.at, n.due_at, n.approval_id, n.source,
             a.source as "gate_source?", a.pipeline as "pipeline?", a.stage as "stage?", a.action as "action?",
             a.at_aws as "at_aws?", a.expires_at as "expires_at?", false as "deciding!",
-            null::jsonb as "tags?: Json<Tags>", null::timestamptz as "tags_at?", null::timestamptz as blind_since
+            null::jsonb as "tags?: Json<Tags>", null::timestamptz as "tags_at?", null::timestamptz as blind_since,
+            false as "told_blind!"
         from portal.notice n left join portal.approval a on a.id = n.approval_id
         where n.channels_at is null and n.due_at <= $1 and n.kind = any ($3)
         order by n.due_at, n.id limit $2 for update of n skip locked"#,
@@ -218,16 +223,34 @@ pub async fn list(conn: &mut PgConnection, channel: ChannelId, most: i64) -> sql
             exists (select from portal.decision d where d.approval_id = a.id
                 and d.state in ('intent', 'submitting', 'unsure')) as "deciding!",
             g.tags as "tags?: Json<Tags>", g.read_at as "tags_at?",
-            case when s.configured then s.blind_since end as blind_since
+            case when s.configured then s.blind_since end as blind_since,
+            exists (select from portal.channel_news b join portal.notice p on p.id = b.notice_id
+                where b.channel_id = w.channel_id and b.due_at is null and p.kind = 'blind'
+                    and p.source = n.source and p.at = n.at) as "told_blind!"
         from portal.channel_news w join portal.notice n on n.id = w.notice_id
         left join portal.approval a on a.id = n.approval_id
         left join portal.pipeline_tags g on g.source = a.source and g.pipeline = a.pipeline and g.until_at is null
         left join portal.source s on s.name = n.source
-        where w.channel_id = $1 order by w.due_at, n.id limit $2"#,
+        where w.channel_id = $1 and w.due_at is not null order by w.due_at, n.id limit $2"#,
         channel.0,
         most
     );
     rows.fetch_all(conn).await?.into_iter().map(|row| News::try_from(row).map_err(Into::into)).collect()
+}
+
+/// It is in a message now, which says that a source cannot be read: that is remembered.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn mark_told_blind(conn: &mut PgConnection, channel: ChannelId, notices: &[i64]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update portal.channel_news set due_at = null where channel_id = $1 and notice_id = any ($2)",
+        channel.0,
+        notices
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// It is in a message now, or need not be told any more.
