@@ -7,13 +7,13 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::giving::by_channel;
 use super::message::Told;
-use super::{Channels, OF_USE, message, webhook};
+use super::{Channels, LEAST_USE, OF_USE, message, webhook};
 use crate::access::right::TAGS_LAST;
 use crate::approvals::subject::{self, Subject, once_each};
 use crate::domain::access::GatePattern;
 use crate::domain::approval::AtAws;
 use crate::domain::channels::Kind as ChannelKind;
-use crate::domain::ids::{ChannelId, DeliveryId};
+use crate::domain::ids::{ApprovalId, ChannelId, DeliveryId};
 use crate::domain::notices::Kind;
 use crate::store::channels::deliveries::{self, NewDelivery};
 use crate::store::channels::news::{self, About, News};
@@ -34,6 +34,22 @@ enum Fate {
     Tell,
     Later,
     Drop,
+}
+
+/// Of a message that does nothing but ask for decisions: about what, where it is a chat's, and until when the last can be made.
+#[derive(Default)]
+pub(super) struct Asks {
+    about: Vec<ApprovalId>,
+    until: Option<Timestamp>,
+}
+
+impl Asks {
+    /// Of a chat's message that tells of all this.
+    fn of(tell: &[News]) -> Self {
+        let Some(until) = tell.iter().map(News::deadline).collect::<Option<Vec<_>>>() else { return Self::default() };
+        let about = tell.iter().filter_map(|one| one.about.approval()).collect();
+        Self { about, until: until.into_iter().max() }
+    }
 }
 
 impl Channels {
@@ -82,7 +98,8 @@ impl Channels {
             for told in look_up(&mut tx, &tell, MADE).await? {
                 let delivery = DeliveryId(self.0.random.uuid_v7(now));
                 let body = webhook::body(&told, delivery, |path| self.address_of(path));
-                self.put(&mut tx, (delivery, id), (told.kind.name(), &body), now).await?;
+                let asks = Asks { until: told.deadline(), ..Asks::default() };
+                self.put(&mut tx, (delivery, id), (told.kind.name(), &body), &asks, now).await?;
             }
         }
         news::mark_told_blind(&mut tx, id, &blind).await?;
@@ -105,7 +122,7 @@ impl Channels {
         let tells = if told.len() == 1 { first.kind.name() } else { "several" };
         let message = message::of(&told, |path| self.address_of(path));
         let delivery = DeliveryId(self.0.random.uuid_v7(now));
-        self.put(conn, (delivery, channel.id), (tells, &message.body(channel.kind)), now).await
+        self.put(conn, (delivery, channel.id), (tells, &message.body(channel.kind)), &Asks::of(&tell), now).await
     }
 
     /// Puts a message where it waits to be sent.
@@ -114,10 +131,14 @@ impl Channels {
         conn: &mut PgConnection,
         (id, channel): (DeliveryId, ChannelId),
         (tells, body): (&str, &str),
+        asks: &Asks,
         now: Timestamp,
     ) -> sqlx::Result<()> {
-        let useless_at = now.checked_add(OF_USE).unwrap_or(Timestamp::MAX);
-        deliveries::insert(conn, &NewDelivery { id, channel, tells, body, made_at: now, useless_at }).await
+        // What only asks is of no use once there is nothing left to decide.
+        let of_use = asks.until.map_or(OF_USE, |until| until.duration_since(now).clamp(LEAST_USE, OF_USE));
+        let useless_at = now.checked_add(of_use).unwrap_or(Timestamp::MAX);
+        let new = NewDelivery { id, channel, tells, body, asks: &asks.about, made_at: now, useless_at };
+        deliveries::insert(conn, &new).await
     }
 }
 

@@ -7,8 +7,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use super::composing::OF_WEBHOOKS;
-use super::sending::{ADDRESS, SECRET, owner};
+use super::composing::{Asks, OF_WEBHOOKS};
+use super::sending::{ADDRESS, SECRET, TEST, owner};
 use super::{Channels, OF_USE, message, webhook};
 use crate::access::grants::Mistakes;
 use crate::access::{AccessError, lock_admin};
@@ -306,7 +306,7 @@ impl Channels {
             Kind::Webhook => webhook::test(delivery),
             kind => message::test(&channel.name, self.address_of("/")).body(kind),
         };
-        self.put(&mut tx, (delivery, id), ("test", &body), now).await?;
+        self.put(&mut tx, (delivery, id), (TEST, &body), &Asks::default(), now).await?;
         channels::mark_well(&mut tx, id).await?;
         let mut fields = told(id, channel.kind, (&channel.name, &channel.host), channel.tells);
         fields["delivery"] = json!(delivery);

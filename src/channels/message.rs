@@ -29,6 +29,16 @@ pub(super) struct Told {
     pub subject: Subject,
 }
 
+impl Told {
+    /// Until when it can be decided, where it asks for a decision.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        match &self.subject {
+            Subject::Approval(approval) if self.kind.asks() => Some(approval.expires_at),
+            _ => None,
+        }
+    }
+}
+
 /// A message to a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {

@@ -40,6 +40,8 @@ use crate::wire::{self, Wire};
 const GATHER: SignedDuration = SignedDuration::from_secs(10);
 /// How long anything is tried.
 const OF_USE: SignedDuration = SignedDuration::from_hours(72);
+/// What asks for a decision is of some use for this long at least, however near its deadline is.
+const LEAST_USE: SignedDuration = SignedDuration::from_mins(5);
 /// How long messages are remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 30);
 

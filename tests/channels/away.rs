@@ -147,12 +147,13 @@ async fn what_is_not_taken_for_three_days_is_given_up_seen_and_sent_again_when_a
     stage.answers(PROGRAM, Answer::status(503));
     let (page, _) = stage.make("webhook", "Board", PROGRAM, "").await;
     stage.portal.waiting("shop").await;
+    // What asks is of no use for so long.
+    stage.approve("shop").await;
     stage.tell().await;
     for _ in 0..73 {
         stage.portal.advance(HOUR);
         stage.tell().await;
     }
-    // Reminders of it come too.
     let id = id_of(&stage.sent_to(PROGRAM)[0]);
     let times = |stage: &Stage| stage.sent_to(PROGRAM).iter().filter(|asked| id_of(asked) == id).count();
     let tried = times(&stage);

@@ -4,6 +4,7 @@ use countersign::simulator::{Act, Commit};
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use crate::server::Answer;
 use crate::stage::{PROGRAM, SLACK, Stage, TEAMS};
 
 /// Everything that is written in a message.
@@ -205,6 +206,67 @@ async fn of_a_blindness_that_nobody_was_told_of_nobody_is_told_that_it_is_over()
     assert_eq!(stage.sent_to(SLACK).len(), 2);
     blind_for(SignedDuration::from_secs(10)).await;
     assert_eq!((stage.types_to(PROGRAM).len(), stage.sent_to(SLACK).len()), (2, 2), "another time is another matter");
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_for_what_is_over_by_now_is_not_told_once_its_chat_is_back() {
+    let mut stage = Stage::start().await;
+    stage.answers(SLACK, Answer::status(503));
+    let (page, _) = stage.make("slack", "releases", SLACK, "shop").await;
+    stage.portal.waiting("shop").await;
+    stage.tell_chats().await;
+    stage.portal.advance(SignedDuration::from_mins(2));
+    stage.tell_chats().await;
+    let tried = stage.sent_to(SLACK).len();
+    assert!(tried > 0);
+    stage.approve("shop").await;
+    stage.takes(SLACK);
+    for _ in 0..3 {
+        stage.portal.advance(SignedDuration::from_mins(1));
+        stage.tell_chats().await;
+    }
+    let bodies: Vec<String> = stage.bodies_to(SLACK)[tried..].iter().map(texts).collect();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert!(bodies[0].contains("Approved: shop") && !bodies[0].contains("Waiting"), "{}", bodies[0]);
+    // Whoever wants it all the same has it.
+    let given_up = "select id::text from portal.channel_delivery where given_up_at is not null";
+    let id = stage.texts(given_up).await.pop().unwrap();
+    stage.adam = stage.portal.sign_in_again("adam").await;
+    assert_eq!(stage.press(&page, &format!("/deliveries/{id}/again")).await, 303);
+    stage.tell_chats().await;
+    assert!(texts(&stage.bodies_to(SLACK).pop().unwrap()).contains("Waiting for a decision: shop"));
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asks_is_of_use_until_the_last_deadline_and_the_rest_for_three_days() {
+    let stage = Stage::start().await;
+    for address in [SLACK, PROGRAM] {
+        stage.takes(address);
+    }
+    stage.make("slack", "releases", SLACK, "").await;
+    stage.make("webhook", "Board", PROGRAM, "").await;
+    stage.portal.waiting("shop").await;
+    stage.portal.waiting("blog").await;
+    let near = "update portal.approval set expires_at = seen_open_at + case pipeline
+        when 'shop' then interval '90 minutes' else interval '3 minutes' end";
+    sqlx::raw_sql(near).execute(&mut stage.portal.database.connect_superuser().await).await.unwrap();
+    stage.tell_chats().await;
+    let of_use = "select kind || ' ' || tells || ' ' || (useless_at - made_at)::text
+        from portal.channel_delivery d join portal.channel c on c.id = d.channel_id order by 1";
+    assert_eq!(
+        stage.texts(of_use).await,
+        [
+            "slack several 01:29:50",
+            "webhook last_hour 00:05:00",
+            "webhook waiting 00:05:00",
+            "webhook waiting 01:30:00"
+        ]
+    );
+    stage.approve("shop").await;
+    stage.tell_chats().await;
+    assert!(stage.texts(of_use).await.contains(&"slack decided 3 days".to_owned()));
     stage.finish().await;
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::read_kind;
 use crate::domain::channels::Kind;
-use crate::domain::ids::{ChannelId, DeliveryId};
+use crate::domain::ids::{ApprovalId, ChannelId, DeliveryId};
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct NewDelivery<'a> {
     pub channel: ChannelId,
     pub tells: &'a str,
     pub body: &'a str,
+    /// Of a chat's message that does nothing but ask: what about.
+    pub asks: &'a [ApprovalId],
     pub made_at: Timestamp,
     pub useless_at: Timestamp,
 }
@@ -23,15 +25,17 @@ pub struct NewDelivery<'a> {
 /// # Errors
 /// Whatever the database says.
 pub async fn insert(conn: &mut PgConnection, new: &NewDelivery<'_>) -> sqlx::Result<()> {
+    let asks: Vec<Uuid> = new.asks.iter().map(|approval| approval.0).collect();
     sqlx::query!(
-        "insert into portal.channel_delivery (id, channel_id, tells, body, made_at, useless_at, due_at)
-        values ($1, $2, $3, $4, $5, $6, $5)",
+        "insert into portal.channel_delivery (id, channel_id, tells, body, made_at, useless_at, due_at, asks)
+        values ($1, $2, $3, $4, $5, $6, $5, $7)",
         new.id.0,
         new.channel.0,
         new.tells,
         new.body,
         new.made_at.to_sqlx(),
-        new.useless_at.to_sqlx()
+        new.useless_at.to_sqlx(),
+        &asks
     )
     .execute(conn)
     .await?;
@@ -158,15 +162,19 @@ pub async fn mark_failed(
     Ok(done.execute(conn).await?.rows_affected() == 1)
 }
 
-/// Gives up what is of no use any more and nobody holds. Says how many those were.
+/// Gives up what is of no use any more and nobody holds: its time is over, or it failed before and all that it asks about is over
+/// by now. Says how many those were.
 ///
 /// # Errors
 /// Whatever the database says.
 pub async fn give_up_useless(conn: &mut PgConnection, now: Timestamp) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "update portal.channel_delivery set due_at = null, given_up_at = $1, lease_holder = null, lease_until = null,
-            last_error = coalesce(last_error, 'its time was over')
-        where due_at is not null and useless_at <= $1 and (lease_until is null or lease_until <= $1)",
+            last_error = case when useless_at <= $1 then coalesce(last_error, 'its time was over')
+                else 'what it asks about is over' end
+        where due_at is not null and (lease_until is null or lease_until <= $1)
+            and (useless_at <= $1 or (attempts > 0 and asks <> '{}' and not exists (
+                select from portal.approval a where a.id = any (asks) and a.at_aws = 'open')))",
         now.to_sqlx()
     );
     Ok(done.execute(conn).await?.rows_affected())
@@ -247,7 +255,7 @@ pub async fn send_again(
 ) -> sqlx::Result<Option<String>> {
     let tells = sqlx::query_scalar!(
         "update portal.channel_delivery set due_at = $3, told_at = null, given_up_at = null,
-            useless_at = greatest(useless_at, $4)
+            useless_at = greatest(useless_at, $4), asks = '{}'
         where id = $2 and channel_id = $1 and (lease_until is null or lease_until <= $3)
         returning tells",
         channel.0,

@@ -43,6 +43,17 @@ pub enum About {
     },
 }
 
+impl News {
+    /// Until when it can be decided, where it asks for a decision.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match &self.about {
+            About::Approval { expires_at, .. } if self.kind.asks() => Some(*expires_at),
+            _ => None,
+        }
+    }
+}
+
 impl About {
     #[must_use]
     pub fn approval(&self) -> Option<ApprovalId> {
