@@ -73,8 +73,9 @@ impl Notices {
         if !is_ours {
             return Ok(());
         }
-        notices::insert_readers(&mut tx, notice.id, &readers).await?;
+        // Whoever writes a letter locks its reader's turn first, and then what is in it.
         people::bring_forward(&mut tx, &turns, (GATHER, SPACING), everybody.now).await?;
+        notices::insert_readers(&mut tx, notice.id, &readers).await?;
         tx.commit().await
     }
 

@@ -65,7 +65,7 @@ impl Portal {
     }
 
     /// Until some statement waits for a lock that another transaction holds.
-    async fn until_somebody_waits_for_a_lock(&self) {
+    pub async fn until_somebody_waits_for_a_lock(&self) {
         let mut conn = self.database.connect_superuser().await;
         let sql = "select exists (select from pg_stat_activity
             where datname = current_database() and wait_event_type = 'Lock')";

@@ -3,6 +3,7 @@
 use countersign::domain::people::Role;
 use countersign::simulator::{Commit, Verdict};
 use jiff::SignedDuration;
+use sqlx::Connection as _;
 
 use crate::harness::{Browser, Portal, email};
 use crate::support::smtp::{Mail, Mood, Sink, Stage};
@@ -485,5 +486,27 @@ async fn two_replicas_tell_everybody_once() {
     for n in 0..5 {
         assert_eq!(sink.subjects_for(&format!("person {n}")), ["61 approvals wait for you"]);
     }
+    portal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_chooses_while_their_letter_is_written_locks_what_it_locks_in_its_order() {
+    // Otherwise both would wait for each other, and one of them would be refused.
+    let sink = Sink::start().await;
+    let portal = Portal::telling(&sink).await;
+    let ana = portal.as_approver("ana").await;
+    portal.waiting("shop").await;
+    portal.tell().await;
+    let mut conn = portal.database.connect_superuser().await;
+    let mut letter = conn.begin().await.unwrap();
+    sqlx::query("select from portal.notice_pace for update").execute(&mut *letter).await.unwrap();
+    let writing = async {
+        portal.until_somebody_waits_for_a_lock().await;
+        let free = sqlx::query("select from portal.notice_to for update nowait").execute(&mut *letter).await;
+        letter.rollback().await.unwrap();
+        free.unwrap().rows_affected()
+    };
+    let (chosen, free) = tokio::join!(ana.choose(&[("waiting", "on")]), writing);
+    assert_eq!((chosen.status, free), (303, 1));
     portal.finish().await;
 }

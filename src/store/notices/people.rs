@@ -99,20 +99,21 @@ pub async fn bring_forward(
     Ok(())
 }
 
-/// Looks at everything again that this person is still to be told, because they chose something else.
+/// Looks at everything again that this person is still to be told, because they chose something else. Whoever writes their letter
+/// locks their turn first, and then what is in it: so does this.
 ///
 /// # Errors
 /// Whatever the database says.
 pub async fn look_again(conn: &mut PgConnection, account: AccountId, now: Timestamp) -> sqlx::Result<()> {
     sqlx::query!(
-        "update portal.notice_to set due_at = least(due_at, $2) where account_id = $1 and due_at is not null",
+        "update portal.notice_pace set due_at = least(due_at, $2) where account_id = $1 and due_at is not null",
         account.0,
         now.to_sqlx()
     )
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
-        "update portal.notice_pace set due_at = least(due_at, $2) where account_id = $1 and due_at is not null",
+        "update portal.notice_to set due_at = least(due_at, $2) where account_id = $1 and due_at is not null",
         account.0,
         now.to_sqlx()
     )
