@@ -1,5 +1,5 @@
--- Browsers that are told what waits, and the messages to them. None of it is part of the record: who turned it on and off
--- where is.
+-- Browsers that are told what waits, and the messages to them. None of it is part of the record: who turned it on where is, and
+-- that they turned it off or their push service knows it no more. What else ends it has its own record, if anybody did it.
 
 -- What the portal proves itself with to push services (RFC 8292): one pair for all replicas. The private half is sealed.
 create table portal.push_key (

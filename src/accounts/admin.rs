@@ -264,9 +264,10 @@ impl Accounts {
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
         let (account, _) = lock_target(&mut tx, by, id).await?;
+        let told = browsers::end_of(&mut tx, id, None).await?;
         let ended = self.end_all(&mut tx, &account).await?;
-        if !ended.is_empty() {
-            let fields = json!({ "person": id, "why": "ended by an admin" });
+        if !ended.is_empty() || told > 0 {
+            let fields = json!({ "person": id, "why": "ended by an admin", "browsers_ended": told });
             self.record(&mut tx, Kind::SessionEnded, by, with_ended(fields, &ended)).await?;
         }
         tx.commit().await?;

@@ -225,9 +225,10 @@ impl Accounts {
         let mut conn = self.0.database.pages.acquire().await?;
         let mut tx = conn.begin().await?;
         let ended = stored::delete_all(&mut tx, person.account, Some(person.session)).await?;
-        push::end_of(&mut tx, person.account, Some(person.session)).await?;
-        if !ended.is_empty() {
-            let fields = json!({ "person": person.account, "why": "other sessions ended by their person" });
+        let told = push::end_of(&mut tx, person.account, Some(person.session)).await?;
+        if !ended.is_empty() || told > 0 {
+            let why = "other sessions ended by their person";
+            let fields = json!({ "person": person.account, "why": why, "browsers_ended": told });
             self.record(&mut tx, Kind::SessionEnded, &By::person(person), with_ended(fields, &ended)).await?;
         }
         tx.commit().await?;

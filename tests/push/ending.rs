@@ -96,6 +96,26 @@ async fn whoever_is_disabled_deleted_or_signed_out_everywhere_is_told_nothing_mo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn browsers_that_alone_were_left_to_end_leave_a_record_too() {
+    let stage = Stage::start().await;
+    let admin = stage.portal.as_admin().await;
+    let (ana, _phone) = stage.approver("ana").await;
+    let id = stage.portal.state.accounts.find_by_email(&email("ana")).await.unwrap().unwrap();
+    let path = format!("/admin/accounts/{id}");
+    let seen = admin.open(&path).await;
+    // Meanwhile she signs out herself.
+    let page = ana.open("/me").await;
+    ana.submit(&page, "/sign-out", &[]).await;
+    let before = stage.portal.records_of("session.ended").await.len();
+    assert_eq!(admin.submit(&seen, &format!("{path}/sessions/end"), &[]).await.status, 303);
+    assert_eq!(stage.count(BROWSERS).await, 0);
+    let ended = stage.portal.records_of("session.ended").await.split_off(before);
+    assert_eq!(ended.len(), 1);
+    assert_eq!((&ended[0].payload["sessions_ended"], &ended[0].payload["browsers_ended"]), (&0.into(), &1.into()));
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ending_other_sessions_ends_what_was_turned_on_in_them() {
     let stage = Stage::start().await;
     let (_thief, stolen) = stage.approver("ana").await;

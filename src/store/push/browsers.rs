@@ -171,19 +171,17 @@ pub async fn end_gone(conn: &mut PgConnection, id: PushBrowserId, sealed: &[u8])
     }))
 }
 
-/// Ends those of an account, but for what was turned on in the one session that stays.
+/// Ends those of an account, but for what was turned on in the one session that stays. Says how many those were.
 ///
 /// # Errors
 /// Whatever the database says.
-pub async fn end_of(conn: &mut PgConnection, account: AccountId, but: Option<SessionId>) -> sqlx::Result<()> {
-    sqlx::query!(
+pub async fn end_of(conn: &mut PgConnection, account: AccountId, but: Option<SessionId>) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
         "delete from portal.push_browser where account_id = $1 and session_id is distinct from $2",
         account.0,
         but.map(|session| session.0)
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    );
+    Ok(done.execute(conn).await?.rows_affected())
 }
 
 /// Ends those that were turned on in these sessions.
