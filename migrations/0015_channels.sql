@@ -68,8 +68,10 @@ create table portal.channel_delivery (
     -- A kind of notice, several, or a test.
     tells text not null check (tells ~ '^[a-z_]{1,40}$'),
     body text not null check (octet_length(body) <= 200000),
-    -- A chat's message that does nothing but ask: for decisions about these. Once it failed, it goes while one of them is open.
-    asks uuid[] not null default '{}',
+    -- The approvals that it tells of …
+    about uuid[] not null default '{}',
+    -- … and whether it is a chat's that does nothing but ask for decisions about them: once it failed, it goes while one is open.
+    asks boolean not null default false,
     made_at timestamptz not null,
     useless_at timestamptz not null,
     -- Absent once it was told, or given up.

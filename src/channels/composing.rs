@@ -36,19 +36,21 @@ enum Fate {
     Drop,
 }
 
-/// Of a message that does nothing but ask for decisions: about what, where it is a chat's, and until when the last can be made.
+/// What a message is about.
 #[derive(Default)]
-pub(super) struct Asks {
-    about: Vec<ApprovalId>,
+pub(super) struct Matter {
+    approvals: Vec<ApprovalId>,
+    /// Where it does nothing but ask for decisions: until when the last can be made.
     until: Option<Timestamp>,
+    is_of_chat: bool,
 }
 
-impl Asks {
+impl Matter {
     /// Of a chat's message that tells of all this.
     fn of(tell: &[News]) -> Self {
-        let Some(until) = tell.iter().map(News::deadline).collect::<Option<Vec<_>>>() else { return Self::default() };
-        let about = tell.iter().filter_map(|one| one.about.approval()).collect();
-        Self { about, until: until.into_iter().max() }
+        let until = tell.iter().map(News::deadline).collect::<Option<Vec<_>>>();
+        let approvals = tell.iter().filter_map(|one| one.about.approval()).collect();
+        Self { approvals, until: until.and_then(|all| all.into_iter().max()), is_of_chat: true }
     }
 }
 
@@ -98,8 +100,9 @@ impl Channels {
             for told in look_up(&mut tx, &tell, MADE).await? {
                 let delivery = DeliveryId(self.0.random.uuid_v7(now));
                 let body = webhook::body(&told, delivery, |path| self.address_of(path));
-                let asks = Asks { until: told.deadline(), ..Asks::default() };
-                self.put(&mut tx, (delivery, id), (told.kind.name(), &body), &asks, now).await?;
+                let approvals = told.approval().into_iter().collect();
+                let matter = Matter { approvals, until: told.deadline(), is_of_chat: false };
+                self.put(&mut tx, (delivery, id), (told.kind.name(), &body), &matter, now).await?;
             }
         }
         news::mark_told_blind(&mut tx, id, &blind).await?;
@@ -122,7 +125,7 @@ impl Channels {
         let tells = if told.len() == 1 { first.kind.name() } else { "several" };
         let message = message::of(&told, |path| self.address_of(path));
         let delivery = DeliveryId(self.0.random.uuid_v7(now));
-        self.put(conn, (delivery, channel.id), (tells, &message.body(channel.kind)), &Asks::of(&tell), now).await
+        self.put(conn, (delivery, channel.id), (tells, &message.body(channel.kind)), &Matter::of(&tell), now).await
     }
 
     /// Puts a message where it waits to be sent.
@@ -131,13 +134,14 @@ impl Channels {
         conn: &mut PgConnection,
         (id, channel): (DeliveryId, ChannelId),
         (tells, body): (&str, &str),
-        asks: &Asks,
+        matter: &Matter,
         now: Timestamp,
     ) -> sqlx::Result<()> {
         // What only asks is of no use once there is nothing left to decide.
-        let of_use = asks.until.map_or(OF_USE, |until| until.duration_since(now).clamp(LEAST_USE, OF_USE));
+        let of_use = matter.until.map_or(OF_USE, |until| until.duration_since(now).clamp(LEAST_USE, OF_USE));
         let useless_at = now.checked_add(of_use).unwrap_or(Timestamp::MAX);
-        let new = NewDelivery { id, channel, tells, body, asks: &asks.about, made_at: now, useless_at };
+        let asks = matter.is_of_chat && matter.until.is_some();
+        let new = NewDelivery { id, channel, tells, body, about: &matter.approvals, asks, made_at: now, useless_at };
         deliveries::insert(conn, &new).await
     }
 }

@@ -1,4 +1,4 @@
-//! What admins do: make a channel, say what it is told of, change and end it, try it, and send a message again. Each change with its
+//! What admins do: make a channel, say what it is told of, change it, try it, and send a message again. Each change with its
 //! record in the same transaction; no record holds an address, only its host.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use super::composing::{Asks, OF_WEBHOOKS};
+use super::composing::{Matter, OF_WEBHOOKS};
 use super::sending::{ADDRESS, SECRET, TEST, owner};
 use super::{Channels, OF_USE, message, webhook};
 use crate::access::grants::Mistakes;
@@ -66,7 +66,7 @@ pub struct Seen {
     pub deliveries: Vec<Delivery>,
 }
 
-const NO_CHANNEL: AccessError = AccessError::Gone("There is no such channel, or it was ended already.");
+pub(super) const NO_CHANNEL: AccessError = AccessError::Gone("There is no such channel, or it was ended already.");
 
 impl Channels {
     /// Hosts that the operator lists.
@@ -245,47 +245,6 @@ impl Channels {
         Ok(())
     }
 
-    /// It is told of these gates no longer, unless by another pattern.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    pub async fn end_gates(&self, by: &By, id: ChannelId, ended: ChannelGatesId) -> Result<(), AccessError> {
-        let mut conn = self.0.database.pages.acquire().await?;
-        let mut tx = conn.begin().await?;
-        let channel = lock_channel(&mut tx, by, id).await?;
-        let gone = AccessError::Gone("It is not told of those gates, or no longer.");
-        let live = gates::list_live(&mut tx).await?;
-        let Some(found) = live.into_iter().find(|one| one.id == ended && one.channel == id) else { return Err(gone) };
-        if !gates::mark_ended(&mut tx, (id, ended), self.0.clock.now()).await? {
-            return Err(gone);
-        }
-        let mut fields = told(id, channel.kind, (&channel.name, &channel.host), channel.tells);
-        fields["gates_ended"] = found.pattern.to_string().into();
-        fields["pattern"] = json!(found.pattern.fields());
-        self.record(&mut tx, audit::Kind::ChannelChanged, by, fields).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// It is told nothing more, not even what waits; where it led is forgotten.
-    ///
-    /// # Errors
-    /// [`AccessError`].
-    pub async fn end(&self, by: &By, id: ChannelId) -> Result<(), AccessError> {
-        let now = self.0.clock.now();
-        let mut conn = self.0.database.pages.acquire().await?;
-        let mut tx = conn.begin().await?;
-        let channel = lock_channel(&mut tx, by, id).await?;
-        gates::end_all(&mut tx, id, now).await?;
-        if !channels::mark_ended(&mut tx, id, now, by.account()).await? {
-            return Err(NO_CHANNEL);
-        }
-        let fields = told(id, channel.kind, (&channel.name, &channel.host), channel.tells);
-        self.record(&mut tx, audit::Kind::ChannelEnded, by, fields).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Sends it a message that says nothing.
     ///
     /// # Errors
@@ -306,7 +265,7 @@ impl Channels {
             Kind::Webhook => webhook::test(delivery),
             kind => message::test(&channel.name, self.address_of("/")).body(kind),
         };
-        self.put(&mut tx, (delivery, id), (TEST, &body), &Asks::default(), now).await?;
+        self.put(&mut tx, (delivery, id), (TEST, &body), &Matter::default(), now).await?;
         channels::mark_well(&mut tx, id).await?;
         let mut fields = told(id, channel.kind, (&channel.name, &channel.host), channel.tells);
         fields["delivery"] = json!(delivery);
@@ -344,7 +303,7 @@ impl Channels {
         self.0.sealer.seal(Purpose::Channel, &owner(id, what), secret.as_bytes())
     }
 
-    async fn record(
+    pub(super) async fn record(
         &self,
         conn: &mut PgConnection,
         kind: audit::Kind,
@@ -356,7 +315,7 @@ impl Channels {
 }
 
 /// Locks who asks, and the channel.
-async fn lock_channel(conn: &mut PgConnection, by: &By, id: ChannelId) -> Result<Channel, AccessError> {
+pub(super) async fn lock_channel(conn: &mut PgConnection, by: &By, id: ChannelId) -> Result<Channel, AccessError> {
     lock_admin(conn, by).await?;
     if !channels::lock(conn, id).await? {
         return Err(NO_CHANNEL);
@@ -388,6 +347,6 @@ fn parse_tells(tells: Tells) -> Result<Tells, AccessError> {
     if tells.is_nothing() { Err(bad("waiting", "Choose something that it is told.")) } else { Ok(tells) }
 }
 
-fn told(id: ChannelId, kind: Kind, (name, host): (&str, &str), tells: Tells) -> Value {
+pub(super) fn told(id: ChannelId, kind: Kind, (name, host): (&str, &str), tells: Tells) -> Value {
     json!({ "channel": id, "channel_kind": kind.name(), "name": name, "host": host, "tells": tells })
 }

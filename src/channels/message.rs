@@ -10,6 +10,7 @@ use super::{slack, teams};
 use crate::approvals::subject::Subject;
 use crate::approvals::words::{end_line, ending, place, revision_line, said, started, who, words};
 use crate::domain::channels::Kind as ChannelKind;
+use crate::domain::ids::ApprovalId;
 use crate::domain::notices::Kind;
 use crate::domain::text::one_line;
 use crate::store::approvals::Approval;
@@ -30,6 +31,13 @@ pub(super) struct Told {
 }
 
 impl Told {
+    pub(super) fn approval(&self) -> Option<ApprovalId> {
+        match &self.subject {
+            Subject::Approval(approval) => Some(approval.id),
+            _ => None,
+        }
+    }
+
     /// Until when it can be decided, where it asks for a decision.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match &self.subject {

@@ -9,6 +9,7 @@
 //! knows it may write there. What AWS says is escaped for each kind of end.
 
 mod composing;
+mod ending;
 mod giving;
 mod making;
 mod message;

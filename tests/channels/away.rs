@@ -219,6 +219,34 @@ async fn whatever_waits_goes_at_once_when_a_test_shows_that_its_channel_is_back(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_about_gates_that_a_channel_is_told_of_no_longer_is_given_up() {
+    let stage = Stage::start().await;
+    stage.answers(PROGRAM, Answer::status(503));
+    let (page, _) = stage.make("webhook", "Board", PROGRAM, "shop").await;
+    let shown = stage.adam.open(&page).await;
+    shown.says("What waits to be sent about gates that it is told of no longer is not sent");
+    let ended = shown.body.split("/gates/").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let blog =
+        [("source", ""), ("pipeline", "blog"), ("stage", ""), ("action", ""), ("tag_key", ""), ("tag_value", "")];
+    assert_eq!(stage.adam.submit(&shown, &format!("{page}/gates"), &blog).await.status, 303);
+    stage.portal.waiting("shop").await;
+    stage.portal.waiting("blog").await;
+    stage.tell().await;
+    let tried = stage.sent_to(PROGRAM).len();
+    assert_eq!(stage.press(&page, &format!("/gates/{ended}/end")).await, 303);
+    stage.takes(PROGRAM);
+    for _ in 0..3 {
+        stage.portal.advance(MINUTE);
+        stage.tell().await;
+    }
+    let told = stage.bodies_to(PROGRAM).split_off(tried);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["approval"]["pipeline"], "blog");
+    stage.adam.open(&page).await.says("Given up").says("the channel is no longer told of all that it tells of");
+    stage.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_chat_will_not_take_as_it_is_does_not_keep_the_rest_for_days() {
     let mut stage = Stage::start().await;
     stage.answers(SLACK, Answer { body: b"invalid_blocks".to_vec(), ..Answer::status(400) });

@@ -3,11 +3,16 @@
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::read_kind;
+use crate::domain::access::Tags;
 use crate::domain::channels::Kind;
-use crate::domain::ids::{ApprovalId, ChannelId, DeliveryId};
+use crate::domain::ids::{
+    ActionName, ApprovalId, BadId, ChannelId, DeliveryId, Gate, PipelineName, SourceName, StageName,
+};
+use crate::store::Inconsistent;
 
 /// A message to be sent.
 #[derive(Debug)]
@@ -16,8 +21,10 @@ pub struct NewDelivery<'a> {
     pub channel: ChannelId,
     pub tells: &'a str,
     pub body: &'a str,
-    /// Of a chat's message that does nothing but ask: what about.
-    pub asks: &'a [ApprovalId],
+    /// The approvals that it tells of.
+    pub about: &'a [ApprovalId],
+    /// It is a chat's, and does nothing but ask for decisions about them.
+    pub asks: bool,
     pub made_at: Timestamp,
     pub useless_at: Timestamp,
 }
@@ -25,17 +32,18 @@ pub struct NewDelivery<'a> {
 /// # Errors
 /// Whatever the database says.
 pub async fn insert(conn: &mut PgConnection, new: &NewDelivery<'_>) -> sqlx::Result<()> {
-    let asks: Vec<Uuid> = new.asks.iter().map(|approval| approval.0).collect();
+    let about: Vec<Uuid> = new.about.iter().map(|approval| approval.0).collect();
     sqlx::query!(
-        "insert into portal.channel_delivery (id, channel_id, tells, body, made_at, useless_at, due_at, asks)
-        values ($1, $2, $3, $4, $5, $6, $5, $7)",
+        "insert into portal.channel_delivery (id, channel_id, tells, body, made_at, useless_at, due_at, about, asks)
+        values ($1, $2, $3, $4, $5, $6, $5, $7, $8)",
         new.id.0,
         new.channel.0,
         new.tells,
         new.body,
         new.made_at.to_sqlx(),
         new.useless_at.to_sqlx(),
-        &asks
+        &about,
+        new.asks
     )
     .execute(conn)
     .await?;
@@ -173,8 +181,8 @@ pub async fn give_up_useless(conn: &mut PgConnection, now: Timestamp) -> sqlx::R
             last_error = case when useless_at <= $1 then coalesce(last_error, 'its time was over')
                 else 'what it asks about is over' end
         where due_at is not null and (lease_until is null or lease_until <= $1)
-            and (useless_at <= $1 or (attempts > 0 and asks <> '{}' and not exists (
-                select from portal.approval a where a.id = any (asks) and a.at_aws = 'open')))",
+            and (useless_at <= $1 or (attempts > 0 and asks and not exists (
+                select from portal.approval a where a.id = any (about) and a.at_aws = 'open')))",
         now.to_sqlx()
     );
     Ok(done.execute(conn).await?.rows_affected())
@@ -190,6 +198,64 @@ pub async fn bring_forward(conn: &mut PgConnection, channel: ChannelId, now: Tim
         where channel_id = $1 and due_at > $2 and (lease_until is null or lease_until <= $2)",
         channel.0,
         now.to_sqlx()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a message that waits tells of: an approval's gate, and what its pipeline is tagged with, as last read.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    pub id: DeliveryId,
+    pub gate: Gate,
+    pub tags: Option<Tags>,
+}
+
+/// What the messages tell of that wait for this channel and nobody is sending; of each as many as it tells of.
+///
+/// # Errors
+/// Whatever the database says, also of an impossible row.
+pub async fn list_waiting(conn: &mut PgConnection, channel: ChannelId, now: Timestamp) -> sqlx::Result<Vec<Waiting>> {
+    let rows = sqlx::query!(
+        r#"select d.id, a.source, a.pipeline, a.stage, a.action, g.tags as "tags?: Json<Tags>"
+        from portal.channel_delivery d join portal.approval a on a.id = any (d.about)
+        left join portal.pipeline_tags g on g.source = a.source and g.pipeline = a.pipeline and g.until_at is null
+        where d.channel_id = $1 and d.due_at is not null and (d.lease_until is null or d.lease_until <= $2)"#,
+        channel.0,
+        now.to_sqlx()
+    );
+    let mut found = Vec::new();
+    for row in rows.fetch_all(conn).await? {
+        let bad = |bad: BadId| Inconsistent {
+            table: "portal.approval",
+            row: format!("of message {}", row.id),
+            problem: bad.to_string(),
+        };
+        let gate = Gate {
+            source: SourceName::parse(row.source).map_err(bad)?,
+            pipeline: PipelineName::parse(row.pipeline).map_err(bad)?,
+            stage: StageName::parse(row.stage).map_err(bad)?,
+            action: ActionName::parse(row.action).map_err(bad)?,
+        };
+        found.push(Waiting { id: DeliveryId(row.id), gate, tags: row.tags.map(|json| json.0) });
+    }
+    Ok(found)
+}
+
+/// Gives up these messages, as far as they wait and nobody is sending them.
+///
+/// # Errors
+/// Whatever the database says.
+pub async fn give_up(conn: &mut PgConnection, ids: &[DeliveryId], (now, why): (Timestamp, &str)) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "update portal.channel_delivery set due_at = null, given_up_at = $2, lease_holder = null, lease_until = null,
+            last_error = $3
+        where id = any ($1) and due_at is not null and (lease_until is null or lease_until <= $2)",
+        &ids,
+        now.to_sqlx(),
+        why
     )
     .execute(conn)
     .await?;
@@ -255,7 +321,7 @@ pub async fn send_again(
 ) -> sqlx::Result<Option<String>> {
     let tells = sqlx::query_scalar!(
         "update portal.channel_delivery set due_at = $3, told_at = null, given_up_at = null,
-            useless_at = greatest(useless_at, $4), asks = '{}'
+            useless_at = greatest(useless_at, $4), asks = false
         where id = $2 and channel_id = $1 and (lease_until is null or lease_until <= $3)
         returning tells",
         channel.0,
