@@ -67,6 +67,7 @@ async fn approve_one(demo: &Demo, device: Device, summary: &str) {
     chrome.open(&demo.url("/")).await;
     assert!(!chrome.hrefs("/approvals/").await.contains(&chosen));
     chrome.click("button", "Sign out").await;
+    chrome.read("You are signed out").await;
     chrome.open(&demo.url("/")).await;
     assert_eq!(chrome.path().await, "/sign-in");
     chrome.quit().await;
