@@ -224,7 +224,7 @@ async fn what_waits_about_gates_that_a_channel_is_told_of_no_longer_is_given_up(
     stage.answers(PROGRAM, Answer::status(503));
     let (page, _) = stage.make("webhook", "Board", PROGRAM, "shop").await;
     let shown = stage.adam.open(&page).await;
-    shown.says("messages about its gates that still wait are given up");
+    shown.says("messages about its gates that still wait are not sent");
     let ended = shown.body.split("/gates/").nth(1).unwrap().split('/').next().unwrap().to_owned();
     let blog =
         [("source", ""), ("pipeline", "blog"), ("stage", ""), ("action", ""), ("tag_key", ""), ("tag_value", "")];
