@@ -177,7 +177,6 @@ fn told((id, kind): (GateOptionId, OptionKind), (gates, minutes): (&GatePattern,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{ActionName, PipelineName, SourceName, StageName};
 
     fn option(minutes: i32, tag: Option<(&str, &str)>) -> GateOption {
         let (tag_key, tag_value) = tag.map(|(key, value)| (key.into(), value.into())).unwrap_or_default();
@@ -194,12 +193,7 @@ mod tests {
 
     #[test]
     fn a_mail_decides_for_the_shortest_time_and_no_longer_where_tags_are_not_known() {
-        let gate = Gate {
-            source: SourceName::parse("prod").unwrap(),
-            pipeline: PipelineName::parse("shop").unwrap(),
-            stage: StageName::parse("Production").unwrap(),
-            action: ActionName::parse("Release").unwrap(),
-        };
+        let gate = Gate::parse(["prod", "shop", "Production", "Release"]).unwrap();
         let tier = |value: &str| Tags::from([("tier".to_owned(), value.to_owned())]);
         let (plain, gold) = (option(60, None), option(5, Some(("tier", "gold"))));
         let both = [plain, gold.clone()];

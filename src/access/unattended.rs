@@ -155,7 +155,7 @@ fn after(from: Timestamp, wait: SignedDuration) -> Timestamp {
 mod tests {
     use super::*;
     use crate::domain::access::{GateFields, GatePattern};
-    use crate::domain::ids::{ActionName, GateOptionId, PipelineName, SourceName, StageName};
+    use crate::domain::ids::GateOptionId;
 
     fn at(time: &str) -> Timestamp {
         format!("2026-11-21T{time}:00Z").parse().unwrap()
@@ -180,12 +180,7 @@ mod tests {
     }
 
     fn gate() -> Gate {
-        Gate {
-            source: SourceName::parse("prod").unwrap(),
-            pipeline: PipelineName::parse("shop").unwrap(),
-            stage: StageName::parse("Production").unwrap(),
-            action: ActionName::parse("Release").unwrap(),
-        }
+        Gate::parse(["prod", "shop", "Production", "Release"]).unwrap()
     }
 
     /// When what opened at ten is due, in words.

@@ -266,6 +266,21 @@ pub struct Gate {
     pub action: ActionName,
 }
 
+impl Gate {
+    /// Reads the names of a source, a pipeline, a stage and an action, in this order.
+    ///
+    /// # Errors
+    /// The first of them that is no name.
+    pub fn parse([source, pipeline, stage, action]: [impl Into<String>; 4]) -> Result<Self, BadId> {
+        Ok(Self {
+            source: SourceName::parse(source)?,
+            pipeline: PipelineName::parse(pipeline)?,
+            stage: StageName::parse(stage)?,
+            action: ActionName::parse(action)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

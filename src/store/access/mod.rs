@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::Inconsistent;
 use crate::domain::access::{GateFields, GatePattern};
-use crate::domain::ids::{ActionName, Gate, PipelineName, SourceName, StageName};
+use crate::domain::ids::Gate;
 
 /// The columns that hold a pattern of gates.
 pub(super) struct Columns {
@@ -68,13 +68,5 @@ pub(super) fn gate(
     (stage, action): (String, String),
 ) -> Result<Gate, Inconsistent> {
     let row = format!("{source}/{pipeline}/{stage}/{action}");
-    let read = || -> Result<Gate, crate::domain::ids::BadId> {
-        Ok(Gate {
-            source: SourceName::parse(source)?,
-            pipeline: PipelineName::parse(pipeline)?,
-            stage: StageName::parse(stage)?,
-            action: ActionName::parse(action)?,
-        })
-    };
-    read().map_err(|bad| Inconsistent { table, row, problem: bad.to_string() })
+    Gate::parse([source, pipeline, stage, action]).map_err(|bad| Inconsistent { table, row, problem: bad.to_string() })
 }

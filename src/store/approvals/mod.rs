@@ -11,9 +11,7 @@ use uuid::Uuid;
 use super::Inconsistent;
 use crate::domain::approval::{AtAws, Decided};
 use crate::domain::details::Details;
-use crate::domain::ids::{
-    ActionName, ApprovalId, ApprovalToken, BadId, ExecutionId, Gate, PipelineName, SourceName, StageName,
-};
+use crate::domain::ids::{ApprovalId, ApprovalToken, BadId, ExecutionId, Gate, PipelineName, SourceName};
 use crate::domain::mode::Mode;
 use crate::domain::shown::{Fingerprint, Shown};
 use crate::domain::summary::Marker;
@@ -104,12 +102,7 @@ impl TryFrom<Row> for Approval {
             row.fingerprint.as_slice().try_into().map_err(|_| bad("fingerprint is not 32 bytes".into()))?;
         Ok(Self {
             id: ApprovalId(row.id),
-            gate: Gate {
-                source: SourceName::parse(row.source).map_err(name)?,
-                pipeline: PipelineName::parse(row.pipeline).map_err(name)?,
-                stage: StageName::parse(row.stage).map_err(name)?,
-                action: ActionName::parse(row.action).map_err(name)?,
-            },
+            gate: Gate::parse([row.source, row.pipeline, row.stage, row.action]).map_err(name)?,
             execution: ExecutionId::parse(row.execution_id).map_err(name)?,
             action_execution: row.action_execution_id,
             token: ApprovalToken::new(row.token),

@@ -9,9 +9,7 @@ use uuid::Uuid;
 use super::read_kind;
 use crate::domain::access::Tags;
 use crate::domain::channels::Kind;
-use crate::domain::ids::{
-    ActionName, ApprovalId, BadId, ChannelId, DeliveryId, Gate, PipelineName, SourceName, StageName,
-};
+use crate::domain::ids::{ApprovalId, BadId, ChannelId, DeliveryId, Gate};
 use crate::store::Inconsistent;
 
 /// A message to be sent.
@@ -232,12 +230,7 @@ pub async fn list_waiting(conn: &mut PgConnection, channel: ChannelId, now: Time
             row: format!("of message {}", row.id),
             problem: bad.to_string(),
         };
-        let gate = Gate {
-            source: SourceName::parse(row.source).map_err(bad)?,
-            pipeline: PipelineName::parse(row.pipeline).map_err(bad)?,
-            stage: StageName::parse(row.stage).map_err(bad)?,
-            action: ActionName::parse(row.action).map_err(bad)?,
-        };
+        let gate = Gate::parse([row.source, row.pipeline, row.stage, row.action]).map_err(bad)?;
         found.push(Waiting { id: DeliveryId(row.id), gate, tags: row.tags.map(|json| json.0) });
     }
     Ok(found)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::access::Tags;
 use crate::domain::approval::AtAws;
-use crate::domain::ids::{ActionName, ApprovalId, BadId, ChannelId, Gate, PipelineName, SourceName, StageName};
+use crate::domain::ids::{ApprovalId, BadId, ChannelId, Gate, SourceName};
 use crate::domain::notices::Kind;
 use crate::store::Inconsistent;
 
@@ -96,12 +96,7 @@ impl TryFrom<Row> for News {
             (Some(id), None, Some(((source, pipeline), (stage, action))), Some((at_aws, expires_at))) => {
                 About::Approval {
                     id: ApprovalId(id),
-                    gate: Gate {
-                        source: SourceName::parse(source).map_err(name)?,
-                        pipeline: PipelineName::parse(pipeline).map_err(name)?,
-                        stage: StageName::parse(stage).map_err(name)?,
-                        action: ActionName::parse(action).map_err(name)?,
-                    },
+                    gate: Gate::parse([source, pipeline, stage, action]).map_err(name)?,
                     at_aws,
                     expires_at: expires_at.to_jiff(),
                     is_being_decided: row.deciding,

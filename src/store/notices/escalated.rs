@@ -7,9 +7,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::domain::access::Tags;
-use crate::domain::ids::{
-    AccountId, ActionName, ApprovalId, EscalationId, Gate, GroupId, PipelineName, SourceName, StageName,
-};
+use crate::domain::ids::{AccountId, ApprovalId, EscalationId, Gate, GroupId};
 use crate::store::Inconsistent;
 
 /// An approval that waits.
@@ -58,12 +56,7 @@ pub async fn list_unanswered(
             row: row.id.to_string(),
             problem: bad.to_string(),
         };
-        let gate = Gate {
-            source: SourceName::parse(row.source).map_err(bad)?,
-            pipeline: PipelineName::parse(row.pipeline).map_err(bad)?,
-            stage: StageName::parse(row.stage).map_err(bad)?,
-            action: ActionName::parse(row.action).map_err(bad)?,
-        };
+        let gate = Gate::parse([row.source, row.pipeline, row.stage, row.action]).map_err(bad)?;
         found.push(Unanswered {
             approval: ApprovalId(row.id),
             gate,

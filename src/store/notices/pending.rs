@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use super::{About, read};
 use crate::domain::access::Tags;
 use crate::domain::approval::AtAws;
-use crate::domain::ids::{AccountId, ActionName, Gate, PipelineName, SourceName, StageName};
+use crate::domain::ids::{AccountId, Gate};
 use crate::domain::notices::{Kind, Why};
 use crate::store::Inconsistent;
 
@@ -50,15 +50,8 @@ struct Columns {
 
 impl Columns {
     fn gate(self, notice: i64) -> Result<Gate, Inconsistent> {
-        let read = || -> Result<Gate, crate::domain::ids::BadId> {
-            Ok(Gate {
-                source: SourceName::parse(self.source)?,
-                pipeline: PipelineName::parse(self.pipeline)?,
-                stage: StageName::parse(self.stage)?,
-                action: ActionName::parse(self.action)?,
-            })
-        };
-        read().map_err(|bad| Inconsistent { table: "portal.notice", row: notice.to_string(), problem: bad.to_string() })
+        let gate = Gate::parse([self.source, self.pipeline, self.stage, self.action]);
+        gate.map_err(|bad| Inconsistent { table: "portal.notice", row: notice.to_string(), problem: bad.to_string() })
     }
 }
 
