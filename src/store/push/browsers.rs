@@ -52,6 +52,19 @@ pub struct Ended {
     pub host: String,
 }
 
+struct EndedRow {
+    id: Uuid,
+    account_id: Uuid,
+    name: String,
+    host: String,
+}
+
+impl From<EndedRow> for Ended {
+    fn from(row: EndedRow) -> Self {
+        Self { id: PushBrowserId(row.id), account: AccountId(row.account_id), name: row.name, host: row.host }
+    }
+}
+
 /// A browser whose push service may give it another address.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -118,16 +131,12 @@ pub async fn move_to(conn: &mut PgConnection, id: PushBrowserId, new: &Moved<'_>
 /// # Errors
 /// Whatever the database says.
 pub async fn end_at(conn: &mut PgConnection, address_hash: &[u8; 32]) -> sqlx::Result<Option<Ended>> {
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        EndedRow,
         "delete from portal.push_browser where address_hash = $1 returning id, account_id, name, host",
         address_hash.as_slice()
     );
-    Ok(row.fetch_optional(conn).await?.map(|row| Ended {
-        id: PushBrowserId(row.id),
-        account: AccountId(row.account_id),
-        name: row.name,
-        host: row.host,
-    }))
+    Ok(row.fetch_optional(conn).await?.map(Ended::from))
 }
 
 /// Ends one, of this account if one is given.
@@ -139,18 +148,14 @@ pub async fn end(
     id: PushBrowserId,
     account: Option<AccountId>,
 ) -> sqlx::Result<Option<Ended>> {
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        EndedRow,
         "delete from portal.push_browser where id = $1 and ($2::uuid is null or account_id = $2)
         returning id, account_id, name, host",
         id.0,
         account.map(|account| account.0)
     );
-    Ok(row.fetch_optional(conn).await?.map(|row| Ended {
-        id: PushBrowserId(row.id),
-        account: AccountId(row.account_id),
-        name: row.name,
-        host: row.host,
-    }))
+    Ok(row.fetch_optional(conn).await?.map(Ended::from))
 }
 
 /// Ends one that its push service does not know any more where we asked, unless it is reached elsewhere by now.
@@ -158,17 +163,13 @@ pub async fn end(
 /// # Errors
 /// Whatever the database says.
 pub async fn end_gone(conn: &mut PgConnection, id: PushBrowserId, sealed: &[u8]) -> sqlx::Result<Option<Ended>> {
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        EndedRow,
         "delete from portal.push_browser where id = $1 and sealed = $2 returning id, account_id, name, host",
         id.0,
         sealed
     );
-    Ok(row.fetch_optional(conn).await?.map(|row| Ended {
-        id: PushBrowserId(row.id),
-        account: AccountId(row.account_id),
-        name: row.name,
-        host: row.host,
-    }))
+    Ok(row.fetch_optional(conn).await?.map(Ended::from))
 }
 
 /// Ends those of an account, but for what was turned on in the one session that stays. Says how many those were.
